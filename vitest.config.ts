@@ -1,0 +1,25 @@
+import { availableParallelism } from 'node:os'
+import { configDefaults, defineConfig } from 'vitest/config'
+
+/** `*.full.test.ts` are the long ones, `*.matrix.test.ts` run against other versions of the programs: `vitest run --mode full|matrix`. */
+function filesOf(mode: string): { include: string[]; exclude: string[] } {
+  const long = 'test/**/*.full.test.ts'
+  const matrix = 'test/**/*.matrix.test.ts'
+  if (mode === 'matrix') return { include: [matrix], exclude: configDefaults.exclude }
+  if (mode === 'full') return { include: ['test/**/*.test.ts'], exclude: [...configDefaults.exclude, matrix] }
+  return { include: ['test/**/*.test.ts'], exclude: [...configDefaults.exclude, long, matrix] }
+}
+
+export default defineConfig(({ mode }) => ({
+  test: {
+    ...filesOf(mode),
+    globalSetup: ['test/support/s3-global-setup.ts'],
+    pool: 'forks',
+    // Tests with real programs wait more than they compute, so that one more than the cores keeps a small machine busy.
+    maxWorkers: availableParallelism() + 1,
+    testTimeout: mode === 'test' ? 60_000 : 600_000,
+    hookTimeout: mode === 'test' ? 60_000 : 600_000,
+    teardownTimeout: 30_000,
+    reporters: process.env['CI'] === 'true' ? ['default', ['json', { outputFile: `.cache/test-results/${mode}.json` }]] : ['default'],
+  },
+}))
