@@ -1,0 +1,47 @@
+/** What `backup` is asked to do. */
+export interface BackupRequest {
+  head: 'auto' | 'always' | 'never'
+  /** Takes over an instance name that another machine or data directory wrote under. */
+  adopt: boolean
+  /** Names of configured repositories; empty means all. */
+  repositories: string[]
+}
+
+/** One repository's part of a backup. */
+export interface RepositoryOutcome {
+  name: string
+  url: string
+  ok: boolean
+  /** Bytes stored in this repository by this backup: blocks, head, manifest and all else. */
+  uploadedBytes: number
+  /** Bytes that the recovery point names and that were there already. */
+  reusedBytes: number
+  uploadedBlocks: number
+  reusedBlocks: number
+  /** Compacted blocks of the server that stored blocks stand in for. */
+  coveredBlocks: number
+  error?: { code: string; message: string; hint?: string }
+}
+
+export interface BackupReport {
+  recoveryPoint: {
+    id: string
+    instance: string
+    createdAt: string
+    /** Newest sample, RFC 3339; null when the server has none. */
+    maxTime: string | null
+    headIncluded: boolean
+    blocks: number
+    archives: []
+    tiers: string[]
+    samples: number
+    bytes: number
+    knownAnswers: { series: number; samples: number; queries: number; dropped: number }
+  }
+  uploadedBytes: number
+  reusedBytes: number
+  durationMs: number
+  stages: { name: string; durationMs: number }[]
+  repositories: RepositoryOutcome[]
+  warnings: string[]
+}

@@ -1,0 +1,62 @@
+import type { AnswersReport } from './verify-report.ts'
+
+export interface RestoreRequest {
+  at: { kind: 'latest' } | { kind: 'time'; ms: number } | { kind: 'recovery-point'; id: string }
+  /** The TSDB directory to fill; default: the configured one. */
+  target?: string
+  instance?: string
+  repositories: string[]
+  dryRun: boolean
+  replace: boolean
+  /** Starts a throwaway server on a clone of the result and asks the known answers. */
+  start: boolean
+  /** `user[:group]`, names or numbers. */
+  owner?: string
+  /** Retention of the server that will use the target. */
+  retentionMs?: number
+  /** The target will not go live: its retention does not count from now. */
+  sideInstance: boolean
+  disasterAtMs?: number
+}
+
+export interface RestorePlanReport {
+  instance: string
+  recoveryPoint: string
+  repository: string
+  requestedAt: string
+  recoverableAt: string | null
+  /** Why the plan ends where it does. */
+  stoppedBy: string
+  target: string
+  blocks: { ulid: string; minTime: string; maxTime: string; bytes: number; samples: number; head: boolean }[]
+  bytes: number
+  objects: number
+  /** Checks made before anything is touched. */
+  preflight: { name: string; ok: boolean; detail: string }[]
+  estimateSeconds: number | null
+  warnings: string[]
+}
+
+export interface RestoreReport {
+  dryRun: boolean
+  plan: RestorePlanReport
+  requestedAt: string
+  /** Time of the newest restored sample. */
+  recoverableAt: string | null
+  target: string
+  stoppedBy: string
+  stages: { name: string; durationMs: number }[]
+  bytes: number
+  /** Bytes that were in place from an interrupted run and were right. */
+  resumedBytes: number
+  /** `--disaster-at` less the newest restored sample; null when there is none. */
+  rpoSeconds: number | null
+  /** From the decision to the first correct answer; null when no server was started. */
+  rtoSeconds: number | null
+  /** Objects that were damaged or missing in one repository and taken from another. */
+  repaired: { key: string; from: string; reason: string }[]
+  /** Where `--replace` moved the old content. */
+  replacedTo: string | null
+  answers: AnswersReport | null
+  warnings: string[]
+}

@@ -1,0 +1,45 @@
+export interface ShowRequest {
+  /** A recovery point's id, or `latest`. */
+  id: string
+  instance?: string
+  repositories: string[]
+}
+
+export interface ShownBlock {
+  ulid: string
+  /** RFC 3339, half-open. */
+  minTime: string
+  maxTime: string
+  level: number
+  outOfOrder: boolean
+  series: number
+  samples: number
+  bytes: number
+  tombstones: boolean
+  /** True for the block written from the head, which belongs to this recovery point alone. */
+  head: boolean
+}
+
+export interface ShowReport {
+  id: string
+  instance: string
+  repository: string
+  createdAt: string
+  maxTime: string | null
+  minTime: string | null
+  tiers: string[]
+  held: boolean
+  headIncluded: boolean
+  source: {
+    prometheusVersion: string
+    dataDir: string
+    hostname: string
+    externalLabels: Record<string, string>
+    retention: string
+  }
+  blocks: ShownBlock[]
+  totals: { blocks: number; series: number; samples: number; bytes: number }
+  archives: []
+  knownAnswers: { series: number; samples: number; queries: string[]; dropped: number }
+  cost: { uploadedBytes: number; reusedBytes: number; durationMs: number }
+}
