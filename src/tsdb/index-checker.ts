@@ -27,8 +27,9 @@ interface Layout {
 /**
  * Checks an index as it streams by (Prometheus, tsdb/docs/format/index.md, versions 1 to 3): the header, and the CRC-32C of
  * the symbol table, of every series, label index and postings list, of the offset tables and of the table of contents.
- * Every byte is covered: padding, which Prometheus skips unread, must be zero as it was written. The table of contents has
- * to be read first (`parseIndexToc`), since only it tells where the series end.
+ * Every byte is covered but the version (2 turned into 3 is not noticed): padding, which Prometheus skips unread, must be
+ * zero as it was written. The table of contents has to be read first (`parseIndexToc`), since only it tells where the
+ * series end.
  */
 export class IndexChecker implements StreamChecker<IndexCounts> {
   readonly #toc: IndexToc
