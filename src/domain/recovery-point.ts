@@ -1,0 +1,97 @@
+import type { KnownAnswers } from './known-answers.ts'
+import type { Tier } from './tiers.ts'
+
+/** Bytes of each file of a block by its path in the block (`index`, `chunks/000001`, `meta.json`). */
+export type BlockFiles = Record<string, number>
+
+/** A block as a recovery point names it. Its files' digests are in its meta.json, whose own digest is here. */
+export interface NamedBlock {
+  ulid: string
+  /** Half-open range, ms. */
+  minTime: number
+  maxTime: number
+  level: number
+  /** False for blocks of out-of-order samples and other `from-*` blocks: they do not bound what the WAL replays. */
+  inOrder: boolean
+  numSeries: number
+  numSamples: number
+  numChunks: number
+  files: BlockFiles
+  metaSha256: string
+  /** Deletions in force in the block when the recovery point was made; stored once per content. */
+  tombstones?: { sha256: string; sizeBytes: number }
+}
+
+/** What covers the samples that were still in memory. */
+export type Head =
+  | { kind: 'block'; block: NamedBlock }
+  /** The head was empty: nothing is missing. */
+  | { kind: 'empty' }
+  /** Left out on request: samples newer than the blocks are not in the recovery point. */
+  | { kind: 'omitted' }
+
+/** The server that a recovery point was made of. */
+export interface Source {
+  prometheusVersion: string
+  hostname: string
+  dataDir: string
+  owner: { uid: number; gid: number; user: string | null; group: string | null }
+  /** Effective retention; null where there is no such limit. */
+  retention: { timeMs: number | null; sizeBytes: number | null }
+  externalLabels: Record<string, string>
+  /** Command line flags as the server reports them. */
+  flags: Record<string, string>
+}
+
+/** The value that a manifest holds. It exists when its manifest exists, and never changes. */
+export interface RecoveryPoint {
+  id: string
+  instance: string
+  /** ms; the snapshot was complete at this moment. */
+  createdAt: number
+  /** Time of the oldest and newest sample, ms; null when there are none. */
+  minTime: number | null
+  maxTime: number | null
+  tiers: Tier[]
+  source: Source
+  blocks: NamedBlock[]
+  head: Head
+  knownAnswers: KnownAnswers
+  cost: { uploadedBytes: number; reusedBytes: number; durationMs: number }
+}
+
+const idPattern = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z-[0-9a-z]{8}$/
+
+/** UTC basic time and eight random characters: ids sort by time. `random` is lowercase hex or letters. */
+export function recoveryPointId(createdAt: Date, random: string): string {
+  const time = createdAt.toISOString().replace(/[-:]/g, '').replace(/\.\d+Z$/, 'Z')
+  return `${time}-${random.slice(0, 8)}`
+}
+
+export function isRecoveryPointId(text: string): boolean {
+  return idPattern.test(text)
+}
+
+/** The time in an id, ms, to the second; NaN for text that is not an id. */
+export function recoveryPointIdTime(id: string): number {
+  const parts = idPattern.exec(id)
+  if (parts === null) return Number.NaN
+  const [, year, month, day, hour, minute, second] = parts
+  return Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
+}
+
+export function blockBytes(block: NamedBlock): number {
+  let bytes = block.tombstones?.sizeBytes ?? 0
+  for (const sizeBytes of Object.values(block.files)) bytes += sizeBytes
+  return bytes
+}
+
+/** Blocks and head together, newest first by maxTime. */
+export function allBlocks(point: RecoveryPoint): NamedBlock[] {
+  const blocks = point.head.kind === 'block' ? [...point.blocks, point.head.block] : [...point.blocks]
+  return blocks.sort((a, b) => b.maxTime - a.maxTime || (a.ulid < b.ulid ? 1 : -1))
+}
+
+export function recoveryPointBytes(point: RecoveryPoint): number {
+  return allBlocks(point).reduce((bytes, block) => bytes + blockBytes(block), 0)
+}

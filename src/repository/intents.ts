@@ -1,0 +1,85 @@
+import { z } from 'zod'
+import { hasCode } from '../errors.ts'
+import type { ObjectStore } from '../stores/object-store.ts'
+import { putDocument, readDocument, signalOf } from './documents.ts'
+import { documentName, headPrefix, intentKey, intentsPrefix, recoveryPointKey } from './layout.ts'
+
+/**
+ * What a running backup is about to name. Written before the first upload and refreshed hourly; expiry removes no
+ * block that a live intent names, of any instance. Removed after the manifest; one that a crash leaves behind is
+ * cleared by the next backup of the instance.
+ */
+export interface Intent {
+  id: string
+  refreshedAt: string
+  blocks: string[]
+  /** ULIDs of the head blocks that it stores. */
+  heads: string[]
+}
+
+/** How often a running backup writes its intent anew. */
+export const intentRefreshMs = 60 * 60_000
+
+const intentSchema = z.looseObject({ id: z.string(), refreshedAt: z.string(), blocks: z.array(z.string()), heads: z.array(z.string()) })
+
+export async function writeIntent(store: ObjectStore, instance: string, intent: Intent & { signal?: AbortSignal | undefined }): Promise<number> {
+  const { signal, ...document } = intent
+  return putDocument(store, intentKey(instance, intent.id), document, { signal })
+}
+
+export async function removeIntent(store: ObjectStore, instance: string, id: string): Promise<void> {
+  await store.delete([intentKey(instance, id)])
+}
+
+/**
+ * The intents of an instance. One that vanishes between listing and reading has been removed by its run.
+ * @throws DAMAGED for one that cannot be read: what it names is not known to be free
+ */
+export async function readIntents(store: ObjectStore, instance: string, options: { signal?: AbortSignal | undefined } = {}): Promise<Intent[]> {
+  const prefix = intentsPrefix(instance)
+  const intents: Intent[] = []
+  for await (const object of store.list(prefix, signalOf(options))) {
+    if (documentName(object.key, prefix) === undefined) continue
+    try {
+      const { id, refreshedAt, blocks, heads } = await readDocument(store, object.key, intentSchema, options)
+      intents.push({ id, refreshedAt, blocks, heads })
+    } catch (error) {
+      if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
+    }
+  }
+  return intents
+}
+
+/**
+ * Clears what dead runs left: their intents, and the head blocks of those that never got to their manifest.
+ * Only for the holder of the instance's backup lease, which knows that no other run is alive. Idempotent.
+ * An intent that cannot be read is removed too: it protects nothing that a manifest names.
+ */
+export async function clearDeadIntents(store: ObjectStore, instance: string, options: { signal?: AbortSignal | undefined } = {}): Promise<string[]> {
+  const prefix = intentsPrefix(instance)
+  const cleared: string[] = []
+  const keys: string[] = []
+  for await (const object of store.list(prefix, signalOf(options))) keys.push(object.key)
+  for (const key of keys) {
+    const id = documentName(key, prefix)
+    if (id === undefined) continue
+    for (const ulid of await headsOf(store, key, options)) {
+      if ((await store.head(recoveryPointKey(instance, id), signalOf(options))) !== undefined) break
+      const objects: string[] = []
+      for await (const object of store.list(headPrefix(instance, ulid), signalOf(options))) objects.push(object.key)
+      await store.delete(objects, signalOf(options))
+    }
+    await store.delete([key], signalOf(options))
+    cleared.push(id)
+  }
+  return cleared
+}
+
+async function headsOf(store: ObjectStore, key: string, options: { signal?: AbortSignal | undefined }): Promise<string[]> {
+  try {
+    return (await readDocument(store, key, intentSchema, options)).heads
+  } catch (error) {
+    if (hasCode(error, 'OBJECT_NOT_FOUND', 'DAMAGED')) return []
+    throw error
+  }
+}

@@ -1,0 +1,134 @@
+import { z } from 'zod'
+import { PromDrError, hasCode } from '../errors.ts'
+import type { ObjectStore } from '../stores/object-store.ts'
+import { createDocument, putDocument, readDocument, signalOf } from './documents.ts'
+import { documentName, leaseKey, leasesPrefix } from './layout.ts'
+
+/** Who runs: enough to tell, on the same machine, whether the process still lives. */
+export interface Holder {
+  machineId: string
+  bootId: string
+  hostname: string
+  pid: number
+  /** Start time of the process in clock ticks since boot: a reused pid has another. */
+  processStart: string
+}
+
+/** How long a lease is good for after it was last renewed, by the store's clock. */
+export const leaseDurationMs = 10 * 60_000
+/** How often its holder renews it. */
+export const leaseRenewalMs = 2 * 60_000
+
+const leaseSchema = z.looseObject({
+  number: z.number().int().positive(),
+  verb: z.string(),
+  holder: z.looseObject({ machineId: z.string(), bootId: z.string(), hostname: z.string(), pid: z.number().int(), processStart: z.string() }),
+  acquiredAt: z.string(),
+  expiresAt: z.string(),
+  releasedAt: z.string().nullable(),
+})
+type LeaseDocument = z.infer<typeof leaseSchema>
+
+export interface Lease {
+  readonly number: number
+  /** Puts the end off. @throws LEASE_LOST when another run has taken over */
+  renew(): Promise<void>
+  /** Gives it back; never throws for a lease that was lost. */
+  release(): Promise<void>
+}
+
+export interface LeaseRequest {
+  store: ObjectStore
+  instance: string
+  verb: 'backup' | 'ship' | 'expire'
+  holder: Holder
+  /** True when the holder is a process of this machine that is known to be dead: its lease need not run out. */
+  isDead(holder: Holder): boolean
+  signal?: AbortSignal | undefined
+}
+
+/**
+ * Takes the lease of a verb: one run at a time on one instance of one repository. Taking over creates the next
+ * number, conditionally where the store can; the older documents go. A crash leaves a lease that runs out by
+ * itself, at once where the next run is on the same machine and sees that the process is gone.
+ * @throws LOCKED naming who holds it and until when
+ */
+export async function acquireLease(request: LeaseRequest): Promise<Lease> {
+  const { store, instance, verb } = request
+  const numbers = await leaseNumbers(request)
+  const newest = numbers.at(-1)
+  const nowMs = (await store.now(signalOf(request))).getTime()
+  if (newest !== undefined) await refuseLiveLease(request, newest, nowMs)
+  const number = (newest ?? 0) + 1
+  const key = leaseKey(instance, verb, number)
+  const document = (expiresAtMs: number, releasedAt: string | null): LeaseDocument => ({
+    number, verb, holder: { ...request.holder }, acquiredAt: new Date(nowMs).toISOString(), expiresAt: new Date(expiresAtMs).toISOString(), releasedAt,
+  })
+  try {
+    await createDocument(store, key, document(nowMs + leaseDurationMs, null), request)
+  } catch (error) {
+    if (hasCode(error, 'OBJECT_EXISTS')) throw locked(request, 'another run, which took the lease at the same moment')
+    throw error
+  }
+  // Without conditional creation two runs can both get here: the one whose document was overwritten sees it now.
+  await requireOwnLease(request, number)
+  await store.delete(numbers.map((old) => leaseKey(instance, verb, old)), signalOf(request))
+  return {
+    number,
+    async renew() {
+      await requireOwnLease(request, number)
+      await putDocument(store, key, document((await store.now(signalOf(request))).getTime() + leaseDurationMs, null), request)
+    },
+    async release() {
+      const withoutSignal = { ...request, signal: undefined }
+      try {
+        await requireOwnLease(withoutSignal, number)
+      } catch (error) {
+        if (hasCode(error, 'LEASE_LOST')) return
+        throw error
+      }
+      await putDocument(store, key, document(nowMs, (await store.now()).toISOString()), withoutSignal)
+    },
+  }
+}
+
+async function refuseLiveLease(request: LeaseRequest, number: number, nowMs: number): Promise<void> {
+  let lease: LeaseDocument
+  try {
+    lease = await readDocument(request.store, leaseKey(request.instance, request.verb, number), leaseSchema, request)
+  } catch (error) {
+    if (hasCode(error, 'OBJECT_NOT_FOUND')) return
+    throw error
+  }
+  const { holder } = lease
+  if (lease.releasedAt !== null || Date.parse(lease.expiresAt) <= nowMs || request.isDead(holder)) return
+  throw locked(request, `process ${holder.pid} on ${holder.hostname}, since ${lease.acquiredAt}, until ${lease.expiresAt} unless it goes on`)
+}
+
+async function requireOwnLease(request: LeaseRequest, number: number): Promise<void> {
+  const { store, instance, verb, holder } = request
+  const newest = (await leaseNumbers(request)).at(-1)
+  if (newest === number) {
+    const current = await readDocument(store, leaseKey(instance, verb, number), leaseSchema, request)
+    if (current.holder.bootId === holder.bootId && current.holder.pid === holder.pid && current.holder.processStart === holder.processStart) return
+  }
+  throw new PromDrError('LEASE_LOST', `another ${verb} of instance ${instance} took over in ${store.url}`, {
+    hint: 'this run was paused for longer than its lease; nothing of it was committed, the other run goes on',
+  })
+}
+
+async function leaseNumbers(request: LeaseRequest): Promise<number[]> {
+  const prefix = leasesPrefix(request.instance, request.verb)
+  const numbers: number[] = []
+  for await (const object of request.store.list(prefix, signalOf(request))) {
+    const name = documentName(object.key, prefix)
+    if (name !== undefined && /^\d{8,15}$/.test(name)) numbers.push(Number(name))
+  }
+  return numbers.sort((a, b) => a - b)
+}
+
+function locked(request: LeaseRequest, who: string): PromDrError {
+  return new PromDrError('LOCKED', `a ${request.verb} of instance ${request.instance} is running in ${request.store.url}: ${who}`, {
+    hint: 'wait for it; a run that died is taken over when its lease has run out',
+  })
+}

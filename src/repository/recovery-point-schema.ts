@@ -1,0 +1,93 @@
+import { z } from 'zod'
+import type { NamedBlock, RecoveryPoint } from '../domain/recovery-point.ts'
+import { isRecoveryPointId } from '../domain/recovery-point.ts'
+import { tiers } from '../domain/tiers.ts'
+import { isUlid } from '../domain/ulid.ts'
+import { type EncodedKnownAnswers, knownAnswersSchema } from './known-answers-codec.ts'
+import { isInstanceName } from './layout.ts'
+
+/** The newest version of a manifest that this program writes and reads. */
+export const manifestVersion = 1
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'not a SHA-256 in hex')
+const count = z.number().int().nonnegative()
+const time = z.number().int()
+
+/** A file of a block below its prefix: nothing else can be named, so that a hostile manifest reaches no other path. */
+const blockFile = z.string().regex(/^(index|meta\.json|chunks\/\d{6})$/, 'not a file of a block')
+
+const blockSchema = z.looseObject({
+  ulid: z.string().refine(isUlid, 'not a ULID'),
+  minTime: time,
+  maxTime: time,
+  level: z.number().int().positive(),
+  inOrder: z.boolean(),
+  numSeries: count,
+  numSamples: count,
+  numChunks: count,
+  files: z.record(blockFile, count).refine((files) => 'meta.json' in files && 'index' in files, 'a block has an index and a meta.json'),
+  metaSha256: sha256,
+  tombstones: z.looseObject({ sha256, sizeBytes: count }).optional(),
+})
+
+const labels = z.record(z.string(), z.string())
+
+export const manifestSchema = z.looseObject({
+  version: z.number().int().positive(),
+  id: z.string().refine(isRecoveryPointId, 'not a recovery point id'),
+  instance: z.string().refine(isInstanceName, 'not an instance name'),
+  createdAt: z.iso.datetime(),
+  minTime: time.nullable(),
+  maxTime: time.nullable(),
+  tiers: z.array(z.enum(tiers)),
+  source: z.looseObject({
+    prometheusVersion: z.string(),
+    hostname: z.string(),
+    dataDir: z.string(),
+    owner: z.looseObject({ uid: count, gid: count, user: z.string().nullable(), group: z.string().nullable() }),
+    retention: z.looseObject({ timeMs: z.number().nullable(), sizeBytes: z.number().nullable() }),
+    externalLabels: labels,
+    flags: labels,
+  }),
+  blocks: z.array(blockSchema),
+  head: z.discriminatedUnion('kind', [
+    z.looseObject({ kind: z.literal('block'), block: blockSchema }),
+    z.looseObject({ kind: z.literal('empty') }),
+    z.looseObject({ kind: z.literal('omitted') }),
+  ]),
+  archives: z.array(z.never()),
+  knownAnswers: knownAnswersSchema,
+  cost: z.looseObject({ uploadedBytes: count, reusedBytes: count, durationMs: count }),
+})
+
+export type Manifest = z.infer<typeof manifestSchema>
+
+/** The recovery point of a manifest, its known answers still packed. */
+export type StoredRecoveryPoint = Omit<RecoveryPoint, 'knownAnswers'> & { knownAnswers: EncodedKnownAnswers }
+
+export function toManifest(point: StoredRecoveryPoint): object {
+  const { id, instance, createdAt, ...rest } = point
+  return { version: manifestVersion, id, instance, createdAt: new Date(createdAt).toISOString(), ...rest, archives: [] }
+}
+
+export function fromManifest(manifest: Manifest): StoredRecoveryPoint {
+  const { head } = manifest
+  return {
+    id: manifest.id,
+    instance: manifest.instance,
+    createdAt: Date.parse(manifest.createdAt),
+    minTime: manifest.minTime,
+    maxTime: manifest.maxTime,
+    tiers: manifest.tiers,
+    source: manifest.source,
+    blocks: manifest.blocks.map(toBlock),
+    head: head.kind === 'block' ? { kind: 'block', block: toBlock(head.block) } : { kind: head.kind },
+    knownAnswers: manifest.knownAnswers,
+    cost: manifest.cost,
+  }
+}
+
+function toBlock(block: z.infer<typeof blockSchema>): NamedBlock {
+  const { tombstones, ...rest } = block
+  return tombstones === undefined ? rest : { ...rest, tombstones }
+}

@@ -1,0 +1,39 @@
+import { createHash } from 'node:crypto'
+import { PromDrError } from '../errors.ts'
+import { type ObjectStore, bytesBody } from '../stores/object-store.ts'
+import { readSmallObject, signalOf } from './documents.ts'
+import { tombstonesKey } from './layout.ts'
+
+interface Options {
+  signal?: AbortSignal | undefined
+}
+
+/** A block's `tombstones` file, named by its content. */
+export interface StoredTombstones {
+  sha256: string
+  sizeBytes: number
+}
+
+/** Stores the deletions of a block, once per content. @returns what the manifest names, and the bytes newly stored */
+export async function storeTombstones(store: ObjectStore, instance: string, request: { bytes: Uint8Array } & Options): Promise<StoredTombstones & { uploadedBytes: number }> {
+  const { bytes } = request
+  const sha256 = createHash('sha256').update(bytes).digest('hex')
+  const key = tombstonesKey(instance, sha256)
+  const known = await store.head(key, signalOf(request))
+  const stored = { sha256, sizeBytes: bytes.byteLength }
+  if (known?.sizeBytes === bytes.byteLength) return { ...stored, uploadedBytes: 0 }
+  // An object of another size under this name is damaged: its name is the digest of what belongs there.
+  await store.put(key, { ...bytesBody(bytes), sha256 }, signalOf(request))
+  return { ...stored, uploadedBytes: bytes.byteLength }
+}
+
+/** @throws OBJECT_NOT_FOUND, DAMAGED */
+export async function readTombstones(store: ObjectStore, instance: string, request: StoredTombstones & Options): Promise<Buffer> {
+  const key = tombstonesKey(instance, request.sha256)
+  const bytes = await readSmallObject(store, key, request.sizeBytes, request)
+  const sha256 = createHash('sha256').update(bytes).digest('hex')
+  if (sha256 !== request.sha256) {
+    throw new PromDrError('DAMAGED', `${key} has SHA-256 ${sha256}`, { hint: 'another repository may have a good copy: run "prom-dr verify"', details: { key } })
+  }
+  return bytes
+}
