@@ -1,0 +1,102 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { formatTime } from '../domain/moment.ts'
+import { PromDrError } from '../errors.ts'
+import type { BackupReport } from '../operations/backup-report.ts'
+import type { RestoreReport } from '../operations/restore-report.ts'
+import { type CliRunner, runCli } from './cli-command.ts'
+import type { Narrator } from './narrator.ts'
+import type { Programs } from './programs.ts'
+import { type ComparedAnswer, askQuestions, compareAnswers, newestSampleMs } from './questions.ts'
+import { createStack, startPrometheusOn } from './stack.ts'
+
+export interface Outcome {
+  backup: BackupReport
+  restore: RestoreReport
+  disasterAtMs: number
+  /** The newest sample of before the disaster, as the server that came back tells it. */
+  newestRestoredMs: number
+  /** From the decision to restore to the first correct answer of the server that came back. */
+  rtoMs: number
+  /** Adds up to `rtoMs`. */
+  phases: { name: string; durationMs: number }[]
+  answers: ComparedAnswer[]
+}
+
+export interface ScenarioOptions {
+  programs: Programs
+  narrator: Narrator
+  launcher: string
+  workDir: string
+  signal: AbortSignal
+}
+
+const collectMs = 25_000
+/** What happens after a backup is what a disaster takes: without this the loss would look smaller than it is in life. */
+const afterBackupMs = 5_000
+
+/** Starts, collects, backs up, destroys, restores and asks. Whoever calls it ends the processes. */
+export async function runScenario(options: ScenarioOptions): Promise<Outcome> {
+  const { programs, narrator, workDir, signal } = options
+  narrator.step('Start a Prometheus that scrapes itself and a node_exporter every second')
+  const stack = await createStack(programs, workDir)
+  const lostDir = join(workDir, 'prometheus')
+  const server = await startPrometheusOn(stack, { programs, dataDir: lostDir, signal })
+  narrator.detail(`${stack.url}, data in ${lostDir}`)
+  await narrator.wait(`collecting for ${collectMs / 1000} s`, collectMs, signal)
+
+  narrator.step('Back it up into a local repository')
+  const cli: CliRunner = { programs, launcher: options.launcher, configFile: await writeConfig(workDir, stack.url, lostDir), show: narrator.command, signal }
+  const askedAtMs = Date.now() - 2_000
+  const before = await askQuestions(stack.url, askedAtMs, signal)
+  const backup = await runCli<BackupReport>(cli, ['backup'])
+  narrator.backedUp(backup)
+  await narrator.wait(`${afterBackupMs / 1000} more seconds, which no backup has`, afterBackupMs, signal)
+
+  narrator.step('Disaster: SIGKILL, and the data directory is deleted')
+  const disasterAtMs = Date.now()
+  await programs.kill(server)
+  await rm(lostDir, { recursive: true })
+  narrator.detail(`${formatTime(disasterAtMs)}  ${lostDir} is gone`)
+
+  narrator.step('Restore the latest moment into a new directory, checked on a throwaway server')
+  const restoredDir = join(workDir, 'restored')
+  const decidedMs = performance.now()
+  const restore = await runCli<RestoreReport>(cli, ['restore', '--at', 'latest', '--target', restoredDir, '--start', '--disaster-at', formatTime(disasterAtMs)])
+  const restoredMs = performance.now()
+  narrator.restored(restore)
+
+  narrator.step('Start a server on it and ask what was asked before')
+  await startPrometheusOn(stack, { programs, dataDir: restoredDir, signal })
+  const readyMs = performance.now()
+  const answers = compareAnswers(before, await askQuestions(stack.url, askedAtMs, signal))
+  const answeredMs = performance.now()
+  narrator.answered(answers)
+  if (answers.some((answer) => answer.before !== answer.after)) {
+    throw new PromDrError('ANSWERS_DIFFER', 'the restored server does not answer as the lost one did', { hint: 'run it again with --keep DIR and report it' })
+  }
+  return {
+    backup,
+    restore,
+    disasterAtMs,
+    newestRestoredMs: await newestSampleMs(stack.url, disasterAtMs, signal),
+    rtoMs: answeredMs - decidedMs,
+    phases: [...commandPhases(restore, restoredMs - decidedMs), { name: 'start the server', durationMs: readyMs - restoredMs }, { name: 'first correct answers', durationMs: answeredMs - readyMs }],
+    answers,
+  }
+}
+
+/** The stages that the command measured, and what remains of its time: starting Node and reading the configuration. */
+function commandPhases(restore: RestoreReport, totalMs: number): Outcome['phases'] {
+  const stagesMs = restore.stages.reduce((sum, stage) => sum + stage.durationMs, 0)
+  const named = restore.stages.map((stage) => ({ name: `restore: ${stage.name}`, durationMs: stage.durationMs }))
+  return [...named, { name: 'restore: start the command', durationMs: Math.max(0, totalMs - stagesMs) }]
+}
+
+async function writeConfig(workDir: string, url: string, dataDir: string): Promise<string> {
+  const configFile = join(workDir, 'prom-dr.yml')
+  const repository = join(workDir, 'repository')
+  await mkdir(repository, { recursive: true })
+  await writeFile(configFile, `instance: quickstart\nprometheus:\n  url: ${url}\n  dataDir: ${dataDir}\nrepositories:\n  - name: local\n    url: file://${repository}\n`)
+  return configFile
+}
