@@ -1,9 +1,8 @@
 import { relative } from 'node:path'
 import { PromDrError } from '../errors.ts'
-import type { Programs } from './programs.ts'
+import { runProgram } from '../system/process.ts'
 
 export interface CliRunner {
-  programs: Programs
   /** The launcher, bin/prom-dr.js. */
   launcher: string
   configFile: string
@@ -19,7 +18,7 @@ export interface CliRunner {
 export async function runCli<Report>(runner: CliRunner, args: readonly string[]): Promise<Report> {
   const argv = [...args, '--config', runner.configFile, '--json']
   runner.show(['node', relative(process.cwd(), runner.launcher), ...argv].join(' '))
-  const result = await runner.programs.run([process.execPath, runner.launcher, ...argv], { signal: runner.signal })
+  const result = await runProgram(process.execPath, [runner.launcher, ...argv], { env: environment(), signal: runner.signal })
   const answer = parseAnswer(result.stdout)
   if (result.exitCode === 0 && answer !== undefined) return answer as Report
   const { error } = (answer ?? {}) as { error?: { message: string; hint?: string } }
@@ -39,4 +38,9 @@ function parseAnswer(stdout: string): unknown {
 
 function lastLines(text: string): string {
   return text.trim().split('\n').slice(-5).join('\n') || 'it said nothing'
+}
+
+/** The settings come from the scenario's own file, not from the user's environment. */
+function environment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('PROM_DR_')))
 }

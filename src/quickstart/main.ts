@@ -7,7 +7,6 @@ import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import { createNarrator } from './narrator.ts'
 import { type QuickstartOptions, parseOptions, usage } from './options.ts'
 import { renderOutcome } from './outcome-report.ts'
-import { createPrograms } from './programs.ts'
 import { runScenario } from './scenario.ts'
 
 const signalExitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
@@ -39,11 +38,9 @@ export async function runQuickstart(args: readonly string[]): Promise<number> {
 async function play(options: QuickstartOptions, signal: AbortSignal): Promise<void> {
   const colors = pc.createColors(process.stdout.isTTY && pc.isColorSupported)
   const write = (text: string) => void process.stdout.write(text)
-  const programs = createPrograms()
   const workDir = await openWorkDir(options.keepDir)
   try {
     const outcome = await runScenario({
-      programs,
       narrator: createNarrator({ write, colors, isTerminal: process.stdout.isTTY }),
       launcher: fileURLToPath(new URL('../../bin/prom-dr.js', import.meta.url)),
       workDir,
@@ -51,7 +48,6 @@ async function play(options: QuickstartOptions, signal: AbortSignal): Promise<vo
     })
     write(renderOutcome(outcome, { keptDir: options.keepDir }, colors))
   } finally {
-    await programs.killAll()
     if (options.keepDir === undefined) await rm(workDir, { recursive: true, force: true })
   }
 }

@@ -6,9 +6,8 @@ import type { BackupReport } from '../operations/backup-report.ts'
 import type { RestoreReport } from '../operations/restore-report.ts'
 import { type CliRunner, runCli } from './cli-command.ts'
 import type { Narrator } from './narrator.ts'
-import type { Programs } from './programs.ts'
 import { type ComparedAnswer, askQuestions, compareAnswers, newestSampleMs } from './questions.ts'
-import { createStack, startPrometheusOn } from './stack.ts'
+import { type Stack, createStack, startPrometheusOn, stopStack } from './stack.ts'
 
 export interface Outcome {
   backup: BackupReport
@@ -24,7 +23,6 @@ export interface Outcome {
 }
 
 export interface ScenarioOptions {
-  programs: Programs
   narrator: Narrator
   launcher: string
   workDir: string
@@ -35,18 +33,25 @@ const collectMs = 25_000
 /** What happens after a backup is what a disaster takes: without this the loss would look smaller than it is in life. */
 const afterBackupMs = 5_000
 
-/** Starts, collects, backs up, destroys, restores and asks. Whoever calls it ends the processes. */
+/** Starts, collects, backs up, destroys, restores and asks. No process stays, whatever happens. */
 export async function runScenario(options: ScenarioOptions): Promise<Outcome> {
-  const { programs, narrator, workDir, signal } = options
-  narrator.step('Start a Prometheus that scrapes itself and a node_exporter every second')
-  const stack = await createStack(programs, workDir)
+  options.narrator.step('Start a Prometheus that scrapes itself and a node_exporter every second')
+  const stack = await createStack(options.workDir)
+  try {
+    return await playOn(stack, options)
+  } finally {
+    await stopStack(stack)
+  }
+}
+
+async function playOn(stack: Stack, { narrator, launcher, workDir, signal }: ScenarioOptions): Promise<Outcome> {
   const lostDir = join(workDir, 'prometheus')
-  const server = await startPrometheusOn(stack, { programs, dataDir: lostDir, signal })
+  const server = await startPrometheusOn(stack, lostDir, signal)
   narrator.detail(`${stack.url}, data in ${lostDir}`)
   await narrator.wait(`collecting for ${collectMs / 1000} s`, collectMs, signal)
 
   narrator.step('Back it up into a local repository')
-  const cli: CliRunner = { programs, launcher: options.launcher, configFile: await writeConfig(workDir, stack.url, lostDir), show: narrator.command, signal }
+  const cli: CliRunner = { launcher, configFile: await writeConfig(workDir, stack.url, lostDir), show: narrator.command, signal }
   const askedAtMs = Date.now() - 2_000
   const before = await askQuestions(stack.url, askedAtMs, signal)
   const backup = await runCli<BackupReport>(cli, ['backup'])
@@ -55,7 +60,7 @@ export async function runScenario(options: ScenarioOptions): Promise<Outcome> {
 
   narrator.step('Disaster: SIGKILL, and the data directory is deleted')
   const disasterAtMs = Date.now()
-  await programs.kill(server)
+  await server.kill()
   await rm(lostDir, { recursive: true })
   narrator.detail(`${formatTime(disasterAtMs)}  ${lostDir} is gone`)
 
@@ -67,7 +72,7 @@ export async function runScenario(options: ScenarioOptions): Promise<Outcome> {
   narrator.restored(restore)
 
   narrator.step('Start a server on it and ask what was asked before')
-  await startPrometheusOn(stack, { programs, dataDir: restoredDir, signal })
+  await startPrometheusOn(stack, restoredDir, signal)
   const readyMs = performance.now()
   const answers = compareAnswers(before, await askQuestions(stack.url, askedAtMs, signal))
   const answeredMs = performance.now()

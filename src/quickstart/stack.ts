@@ -1,11 +1,10 @@
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { PromDrError, hasCode } from '../errors.ts'
-import type { Programs } from './programs.ts'
+import { PromDrError } from '../errors.ts'
+import { freePort } from '../system/ports.ts'
+import { findProgram } from '../system/programs.ts'
+import { type RunningProgram, startProgram } from '../system/running-program.ts'
 
 /** The throwaway stack: a Prometheus that scrapes itself and a node_exporter every second. */
 export interface Stack {
@@ -14,19 +13,22 @@ export interface Stack {
   /** The same for every server of the stack, so that the restored one answers where the lost one did. */
   url: string
   listenAddress: string
+  /** What was started for it, to be killed when it has served. */
+  programs: RunningProgram[]
 }
 
 const readyTimeoutMs = 30_000
 
 /** Writes the configuration and starts the node_exporter. */
-export async function createStack(programs: Programs, workDir: string): Promise<Stack> {
-  const [prometheusPort, exporterPort] = await freePorts()
-  const listenAddress = `127.0.0.1:${prometheusPort}`
-  const exporterAddress = `127.0.0.1:${exporterPort}`
+export async function createStack(workDir: string): Promise<Stack> {
+  const listenAddress = `127.0.0.1:${await freePort()}`
+  const exporterAddress = `127.0.0.1:${await freePort()}`
   const configFile = join(workDir, 'prometheus.yml')
   await writeFile(configFile, prometheusConfig(listenAddress, exporterAddress))
-  await startExporter(programs, exporterAddress, join(workDir, 'node_exporter.log'))
-  return { workDir, configFile, url: `http://${listenAddress}`, listenAddress }
+  // Debian calls the program prometheus-node-exporter, upstream node_exporter.
+  const exporter = findProgram('node_exporter') ?? 'prometheus-node-exporter'
+  const programs = [await startProgram(exporter, [`--web.listen-address=${exporterAddress}`], { logFile: join(workDir, 'node_exporter.log') })]
+  return { workDir, configFile, url: `http://${listenAddress}`, listenAddress, programs }
 }
 
 function prometheusConfig(prometheus: string, exporter: string): string {
@@ -42,40 +44,29 @@ scrape_configs:
 `
 }
 
-/** Debian calls the program prometheus-node-exporter, upstream node_exporter. */
-async function startExporter(programs: Programs, address: string, logFile: string): Promise<void> {
-  const flags = [`--web.listen-address=${address}`]
-  try {
-    await programs.start(['prometheus-node-exporter', ...flags], logFile)
-  } catch (error) {
-    if (!hasCode(error, 'PROGRAM_MISSING')) throw error
-    await programs.start(['node_exporter', ...flags], logFile)
-  }
-}
-
 /**
  * Starts a server on `dataDir` and waits until it answers. Blocks are cut every ten seconds rather than every two
  * hours, so that half a minute leaves what a day leaves elsewhere: several blocks and a head.
  */
-export async function startPrometheusOn(stack: Stack, options: { programs: Programs; dataDir: string; signal: AbortSignal }): Promise<ChildProcess> {
-  const { programs, dataDir, signal } = options
+export async function startPrometheusOn(stack: Stack, dataDir: string, signal: AbortSignal): Promise<RunningProgram> {
   await mkdir(dataDir, { recursive: true })
   const logFile = join(stack.workDir, 'prometheus.log')
-  const server = await programs.start(
+  const server = await startProgram(
+    'prometheus',
     [
-      'prometheus',
       `--config.file=${stack.configFile}`,
       `--storage.tsdb.path=${dataDir}`,
       '--storage.tsdb.min-block-duration=10s',
       `--web.listen-address=${stack.listenAddress}`,
       '--web.enable-admin-api',
     ],
-    logFile,
+    { logFile },
   )
+  stack.programs.push(server)
   const deadline = performance.now() + readyTimeoutMs
   while (!(await isReady(stack.url, signal))) {
-    if (server.exitCode !== null || server.signalCode !== null || performance.now() > deadline) {
-      throw new PromDrError('PROGRAM_FAILED', `prometheus did not become ready on ${stack.url}`, { hint: `its log is ${logFile} (use --keep DIR to have it stay)` })
+    if (!server.isRunning || performance.now() > deadline) {
+      throw new PromDrError('PROGRAM_FAILED', `prometheus did not become ready on ${stack.url}`, { hint: `its log ends with:\n${server.logTail(5)}` })
     }
     await delay(20, undefined, { signal })
   }
@@ -94,16 +85,6 @@ async function isReady(url: string, signal: AbortSignal): Promise<boolean> {
   }
 }
 
-/** Both are held until both are known, so that they differ. */
-async function freePorts(): Promise<[number, number]> {
-  const servers = [createServer(), createServer()] as const
-  const ports = await Promise.all(
-    servers.map(async (server) => {
-      server.listen(0, '127.0.0.1')
-      await once(server, 'listening')
-      return (server.address() as AddressInfo).port
-    }),
-  )
-  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))))
-  return [ports[0]!, ports[1]!]
+export async function stopStack(stack: Stack): Promise<void> {
+  await Promise.all(stack.programs.map((program) => program.kill()))
 }

@@ -92,7 +92,7 @@ describe('npm run quickstart', () => {
     needPrograms(context, 'prometheus', 'prometheus-node-exporter')
     const run = start([...argv])
     await run.printed('collecting')
-    expect(processesMarked(mark).filter(({ command }) => command.startsWith('prometheus'))).toHaveLength(2)
+    expect(processesMarked(mark).filter(({ command }) => /^\S*prometheus(-node-exporter)? --/.test(command))).toHaveLength(2)
     process.kill(run.child.pid!, signal)
     const { exitCode, signal: endedBy } = await run.ended
     expect(exitCode ?? endedBy).toSatisfy((reason) => reason === expected || reason === signal)

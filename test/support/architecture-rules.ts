@@ -31,7 +31,7 @@ export const importTable: Record<string, FolderRule> = {
   config: { values: ['domain', 'system'] },
   system: { values: [] },
   // A user at a shell: it runs the built command and checks what came back by means of its own.
-  quickstart: { values: ['domain'], types: ['operations'] },
+  quickstart: { values: ['domain', 'system'], types: ['operations'] },
 }
 
 /** Files directly in src/: the one that constructs the adapters and the one the launcher starts. */
