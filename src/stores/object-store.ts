@@ -102,7 +102,7 @@ export interface ObjectStore {
   /** Every object whose key starts with `prefix`, in ascending key order (UTF-8 bytes). A missing bucket or directory lists nothing. */
   list(prefix: string, options?: { signal?: AbortSignal }): AsyncIterable<StoredObject>
 
-  /** The distinct next segments below `prefix` (which is '' or ends in '/'), that have objects below them; sorted, without slash. */
+  /** The distinct next segments below `prefix` (which is '' or ends in '/'), that have objects below them; without slash, in the order of the keys below. */
   listFolders(prefix: string, options?: { signal?: AbortSignal }): AsyncIterable<string>
 
   /** Removes the objects. Idempotent: one that is not there is success. */
