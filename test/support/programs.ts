@@ -1,20 +1,5 @@
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
 import type { TestContext } from 'vitest'
-
-/** Where `program` is on the PATH, or undefined. */
-export function findProgram(program: string): string | undefined {
-  for (const directory of (process.env['PATH'] ?? '').split(delimiter)) {
-    const path = join(directory, program)
-    try {
-      accessSync(path, constants.X_OK)
-      return path
-    } catch {
-      // Not there: the next directory may have it.
-    }
-  }
-  return undefined
-}
+import { findProgram } from '../../src/system/programs.ts'
 
 /** Skips the test when a real program it needs is missing, and says so; fails it where missing programs count as failures. */
 export function needPrograms(context: Pick<TestContext, 'skip'>, ...programs: string[]): void {
