@@ -63,16 +63,22 @@ export async function clearDeadIntents(store: ObjectStore, instance: string, opt
   for (const key of keys) {
     const id = documentName(key, prefix)
     if (id === undefined) continue
-    for (const ulid of await headsOf(store, key, options)) {
-      if ((await store.head(recoveryPointKey(instance, id), signalOf(options))) !== undefined) break
-      const objects: string[] = []
-      for await (const object of store.list(headPrefix(instance, ulid), signalOf(options))) objects.push(object.key)
-      await store.delete(objects, signalOf(options))
-    }
-    await store.delete([key], signalOf(options))
+    await clearIntent(store, instance, { id, ...options })
     cleared.push(id)
   }
   return cleared
+}
+
+/** Undoes what a run did that ended without its manifest. Where the manifest exists after all, only the intent goes. */
+export async function clearIntent(store: ObjectStore, instance: string, request: { id: string; signal?: AbortSignal | undefined }): Promise<void> {
+  const key = intentKey(instance, request.id)
+  const committed = (await store.head(recoveryPointKey(instance, request.id), signalOf(request))) !== undefined
+  for (const ulid of committed ? [] : await headsOf(store, key, request)) {
+    const objects: string[] = []
+    for await (const object of store.list(headPrefix(instance, ulid), signalOf(request))) objects.push(object.key)
+    await store.delete(objects, signalOf(request))
+  }
+  await store.delete([key], signalOf(request))
 }
 
 async function headsOf(store: ObjectStore, key: string, options: { signal?: AbortSignal | undefined }): Promise<string[]> {

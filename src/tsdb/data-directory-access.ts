@@ -1,0 +1,67 @@
+import { constants } from 'node:fs'
+import { access, mkdir, realpath, stat, statfs } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { systemCode } from '../errors.ts'
+import { dataFileError } from './file-errors.ts'
+
+/** Whether two paths lead to the same directory; undefined when one of them is not there on this machine. */
+export async function sameDirectory(left: string, right: string): Promise<boolean | undefined> {
+  try {
+    const [a, b] = await Promise.all([realpath(left), realpath(right)])
+    return a === b
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(systemCode(error) ?? '')) return undefined
+    throw error
+  }
+}
+
+/** Owner, device and free space of a directory or, where it is not there yet, of the nearest one above it. */
+export interface DirectoryFacts {
+  path: string
+  uid: number
+  gid: number
+  mode: number
+  device: number
+  freeBytes: number
+}
+
+/** @throws DATA_DIR_UNREADABLE */
+export async function directoryFacts(path: string): Promise<DirectoryFacts> {
+  for (let existing = path; ; existing = dirname(existing)) {
+    try {
+      const [stats, filesystem] = await Promise.all([stat(existing), statfs(existing)])
+      const freeBlocks = process.getuid?.() === 0 ? filesystem.bfree : filesystem.bavail
+      return { path: existing, uid: stats.uid, gid: stats.gid, mode: stats.mode & 0o7777, device: stats.dev, freeBytes: freeBlocks * filesystem.bsize }
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT' && existing !== dirname(existing)) continue
+      throw dataFileError(error, existing)
+    }
+  }
+}
+
+/** Whether this process may create and remove names in the directory (or, where it is missing, above it). */
+export async function mayWrite(path: string): Promise<boolean> {
+  for (let existing = path; ; existing = dirname(existing)) {
+    try {
+      await access(existing, constants.W_OK | constants.X_OK)
+      return true
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT' || existing === dirname(existing)) return false
+    }
+  }
+}
+
+/** Makes `<data directory>/snapshots` known to be on the data directory's own file system: snapshots are hard links. */
+export async function snapshotsOnSameDevice(dataDir: string): Promise<boolean> {
+  const [data, snapshots] = await Promise.all([directoryFacts(dataDir), directoryFacts(join(dataDir, 'snapshots'))])
+  return data.device === snapshots.device
+}
+
+/** The directory and those above it. @throws FILE_SYSTEM, DATA_DIR_UNREADABLE */
+export async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true })
+  } catch (error) {
+    throw dataFileError(error, path)
+  }
+}
