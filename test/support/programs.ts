@@ -9,3 +9,16 @@ export function needPrograms(context: Pick<TestContext, 'skip'>, ...programs: st
   if (process.env['PROM_DR_REQUIRE_PROGRAMS'] === '1') throw new Error(message)
   context.skip(message)
 }
+
+/**
+ * For `describe.skipIf(missingPrograms(…))` around a `beforeAll` that starts servers. True when one is missing, said in
+ * one line; throws where missing programs count as failures.
+ */
+export function missingPrograms(...programs: string[]): boolean {
+  const missing = programs.filter((program) => findProgram(program) === undefined)
+  if (missing.length === 0) return false
+  const message = `needs ${missing.join(', ')}, which is not installed`
+  if (process.env['PROM_DR_REQUIRE_PROGRAMS'] === '1') throw new Error(message)
+  console.warn(`skipped: ${message}`)
+  return true
+}

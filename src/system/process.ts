@@ -1,0 +1,91 @@
+import { spawn } from 'node:child_process'
+import { PromDrError } from '../errors.ts'
+import { requireProgram } from './programs.ts'
+
+export interface RunOptions {
+  /** Then the program is killed. Default: none. */
+  timeoutMs?: number
+  /** Of stdout and stderr each. Default 16 MiB. */
+  maxOutputBytes?: number
+  cwd?: string
+  /** Replaces the environment; default: this process's own. */
+  env?: NodeJS.ProcessEnv
+  /** Written to stdin, which is then closed. */
+  input?: string | Uint8Array
+  signal?: AbortSignal
+}
+
+export interface ProgramResult {
+  exitCode: number
+  stdout: string
+  stderr: string
+}
+
+const defaultOutputBytes = 16 * 1024 * 1024
+const killAfterMs = 5_000
+
+/**
+ * Runs a program by its arguments, never through a shell, to its end. Any exit code is an answer.
+ * @throws PROGRAM_MISSING
+ * @throws PROGRAM_FAILED when it was ended by a signal, took longer than `timeoutMs` or printed more than `maxOutputBytes`
+ * @throws INTERRUPTED the signal fired; the program has ended by then
+ */
+export async function runProgram(file: string, args: readonly string[], options: RunOptions = {}): Promise<ProgramResult> {
+  const path = requireProgram(file, options.env)
+  if (options.signal?.aborted) throw interrupted(file, options.signal)
+  const child = spawn(path, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
+    ...(options.env !== undefined && { env: options.env }),
+  })
+  let failure: PromDrError | undefined
+  let killTimer: NodeJS.Timeout | undefined
+  const end = (reason: PromDrError) => {
+    if (failure !== undefined) return
+    failure = reason
+    child.kill('SIGTERM')
+    killTimer = setTimeout(() => child.kill('SIGKILL'), killAfterMs)
+  }
+  const { timeoutMs, maxOutputBytes = defaultOutputBytes, signal } = options
+  const timer = timeoutMs === undefined ? undefined : setTimeout(() => end(failed(file, `did not end within ${timeoutMs} ms`)), timeoutMs)
+  const onAbort = () => end(interrupted(file, signal))
+  signal?.addEventListener('abort', onAbort, { once: true })
+  const tooMuch = () => end(failed(file, `printed more than ${maxOutputBytes} bytes`))
+  const stdout = collect(child.stdout, maxOutputBytes, tooMuch)
+  const stderr = collect(child.stderr, maxOutputBytes, tooMuch)
+  // A program that does not read its input closes the pipe; its exit code tells what it thought of it.
+  child.stdin.on('error', () => {})
+  child.stdin.end(options.input)
+  try {
+    const exit = await new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
+      child.once('error', (error) => reject(failed(file, error.message, error)))
+      child.once('close', (code, by) => resolve({ code, signal: by }))
+    })
+    if (failure !== undefined) throw failure
+    if (exit.code === null) throw failed(file, `was ended by ${exit.signal}`)
+    return { exitCode: exit.code, stdout: stdout(), stderr: stderr() }
+  } finally {
+    clearTimeout(timer)
+    clearTimeout(killTimer)
+    signal?.removeEventListener('abort', onAbort)
+  }
+}
+
+function collect(stream: NodeJS.ReadableStream, limitBytes: number, onTooMuch: () => void): () => string {
+  const chunks: Buffer[] = []
+  let sizeBytes = 0
+  stream.on('data', (chunk: Buffer) => {
+    sizeBytes += chunk.byteLength
+    if (sizeBytes > limitBytes) onTooMuch()
+    else chunks.push(chunk)
+  })
+  return () => Buffer.concat(chunks).toString('utf8')
+}
+
+function failed(file: string, why: string, cause?: unknown): PromDrError {
+  return new PromDrError('PROGRAM_FAILED', `${file} ${why}`, { cause })
+}
+
+function interrupted(file: string, signal: AbortSignal | undefined): PromDrError {
+  return new PromDrError('INTERRUPTED', `interrupted while ${file} ran`, { cause: signal?.reason })
+}
