@@ -2,7 +2,8 @@ import { readFile, readdir, rename, rm, stat, writeFile, mkdir } from 'node:fs/p
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { type BenchPrometheus, startBenchPrometheus } from './bench-prometheus.ts'
+import type { PrometheusServer } from '../src/integrations/prometheus/prometheus-server.ts'
+import { ownMetric, startBenchPrometheus } from './bench-prometheus.ts'
 import { encodeWriteRequest, sendWriteRequest } from './remote-write.ts'
 import { simulatedSeries } from './simulated-series.ts'
 
@@ -28,10 +29,11 @@ export async function ensureDataset(say: (line: string) => void): Promise<Datase
   const buildDir = `${finalDir}.building`
   await rm(buildDir, { recursive: true, force: true })
   await mkdir(buildDir, { recursive: true })
-  const prometheus = await startBenchPrometheus(buildDir, join(buildDir, 'data'))
+  const dataDir = join(buildDir, 'data')
+  const prometheus = await startBenchPrometheus(buildDir, dataDir)
   try {
     await fill(prometheus, say)
-    await settle(prometheus)
+    await settle(prometheus, dataDir)
   } finally {
     await prometheus.stop()
   }
@@ -42,7 +44,7 @@ export async function ensureDataset(say: (line: string) => void): Promise<Datase
 }
 
 /** Runs a simulated clock from days ago to now; the head is cut and blocks merge as the simulated time passes. */
-async function fill(prometheus: BenchPrometheus, say: (line: string) => void): Promise<void> {
+async function fill(prometheus: PrometheusServer, say: (line: string) => void): Promise<void> {
   const series = simulatedSeries(shape)
   const end = Math.floor(Date.now() / shape.intervalMs) * shape.intervalMs
   const start = end - shape.days * 86_400_000
@@ -63,15 +65,15 @@ async function fill(prometheus: BenchPrometheus, say: (line: string) => void): P
 }
 
 /** Waits until the head has been cut to its usual length and no compaction runs. */
-async function settle(prometheus: BenchPrometheus): Promise<void> {
+async function settle(prometheus: PrometheusServer, dataDir: string): Promise<void> {
   const usualHeadMs = 3 * 3_600_000
   const deadline = Date.now() + 600_000
   for (;;) {
-    const headMs = (await prometheus.metric('prometheus_tsdb_head_max_time')) - (await prometheus.metric('prometheus_tsdb_head_min_time'))
-    const unfinished = (await readdir(prometheus.dataDir)).some((name) => name.includes('.tmp'))
-    const before = await prometheus.metric('prometheus_tsdb_compactions_total')
+    const headMs = (await ownMetric(prometheus, 'prometheus_tsdb_head_max_time')) - (await ownMetric(prometheus, 'prometheus_tsdb_head_min_time'))
+    const unfinished = (await readdir(dataDir)).some((name) => name.includes('.tmp'))
+    const before = await ownMetric(prometheus, 'prometheus_tsdb_compactions_total')
     await delay(5_000)
-    if (headMs <= usualHeadMs && !unfinished && before === (await prometheus.metric('prometheus_tsdb_compactions_total'))) return
+    if (headMs <= usualHeadMs && !unfinished && before === (await ownMetric(prometheus, 'prometheus_tsdb_compactions_total'))) return
     if (Date.now() > deadline) throw new Error('prometheus did not finish its compactions within ten minutes')
   }
 }

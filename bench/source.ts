@@ -1,12 +1,13 @@
-import { cp, mkdir, readdir, rm } from 'node:fs/promises'
+import { cp, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type BenchPrometheus, startBenchPrometheus } from './bench-prometheus.ts'
+import type { PrometheusServer } from '../src/integrations/prometheus/prometheus-server.ts'
+import { startBenchPrometheus } from './bench-prometheus.ts'
 import type { Source } from './contenders/contender.ts'
 import { type Dataset, treeBytes } from './dataset.ts'
 import { run } from './measure.ts'
 
 export interface RunningSource extends Source {
-  prometheus: BenchPrometheus
+  prometheus: PrometheusServer
   snapshotBytes: number
 }
 
@@ -20,7 +21,7 @@ export async function openSource(dataset: Dataset, workDir: string): Promise<Run
   for (const name of ['wal', 'chunks_head']) await cp(join(dataset.dataDir, name), join(dataDir, name), { recursive: true })
   const prometheus = await startBenchPrometheus(workDir, dataDir)
   try {
-    const snapshotDir = await takeSnapshot(prometheus, workDir)
+    const snapshotDir = await takeSnapshot(prometheus, { dataDir, workDir })
     return { prometheus, prometheusUrl: prometheus.url, dataDir, snapshotDir, workDir, snapshotBytes: await treeBytes(snapshotDir) }
   } catch (error) {
     await prometheus.stop()
@@ -29,12 +30,10 @@ export async function openSource(dataset: Dataset, workDir: string): Promise<Run
 }
 
 /** Moved out of the data directory, so that nobody takes it for somebody else's. */
-async function takeSnapshot(prometheus: BenchPrometheus, workDir: string): Promise<string> {
-  const response = await fetch(`${prometheus.url}/api/v1/admin/tsdb/snapshot`, { method: 'POST' })
-  const answer = (await response.json()) as { status: string; data: { name: string } }
-  if (answer.status !== 'success') throw new Error(`prometheus took no snapshot: ${JSON.stringify(answer)}`)
+async function takeSnapshot({ api }: PrometheusServer, { dataDir, workDir }: { dataDir: string; workDir: string }): Promise<string> {
+  const name = await api.takeSnapshot({ skipHead: false })
   const snapshotDir = join(workDir, 'snapshot')
-  await run(['mv', join(prometheus.dataDir, 'snapshots', answer.data.name), snapshotDir])
+  await rename(join(dataDir, 'snapshots', name), snapshotDir)
   if ((await readdir(snapshotDir)).length === 0) throw new Error('the snapshot is empty')
   return snapshotDir
 }

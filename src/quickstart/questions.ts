@@ -1,4 +1,5 @@
 import { PromDrError } from '../errors.ts'
+import type { PrometheusApi } from '../integrations/prometheus/prometheus-api.ts'
 
 /** What is asked of the server before the disaster and of its successor after it, beside prom-dr's own known answers. */
 export const questions = [
@@ -11,7 +12,7 @@ export const questions = [
 
 export interface Answer {
   title: string
-  query: string
+  /** As Prometheus prints it. */
   value: string
 }
 
@@ -21,29 +22,25 @@ export interface ComparedAnswer {
   after: string
 }
 
-/** The answers as Prometheus prints them, for the moment `atMs`. */
-export async function askQuestions(url: string, atMs: number, signal: AbortSignal): Promise<Answer[]> {
+/** The answers for the moment `atMs`. */
+export async function askQuestions(api: PrometheusApi, atMs: number, signal: AbortSignal): Promise<Answer[]> {
   const answers: Answer[] = []
-  for (const { title, query } of questions) answers.push({ title, query, value: await ask(url, query, { atMs, signal }) })
+  for (const { title, query } of questions) answers.push({ title, value: await ask(api, query, { atMs, signal }) })
   return answers
 }
 
 /** Unix milliseconds of the newest sample that a scrape wrote at or before `atMs`. */
-export async function newestSampleMs(url: string, atMs: number, signal: AbortSignal): Promise<number> {
-  const seconds = await ask(url, 'max(timestamp(up))', { atMs, signal })
-  return Math.round(Number(seconds) * 1000)
+export async function newestSampleMs(api: PrometheusApi, atMs: number, signal: AbortSignal): Promise<number> {
+  return Math.round(Number(await ask(api, 'max(timestamp(up))', { atMs, signal })) * 1000)
 }
 
 export function compareAnswers(before: readonly Answer[], after: readonly Answer[]): ComparedAnswer[] {
   return before.map((answer, index) => ({ title: answer.title, before: answer.value, after: after[index]?.value ?? 'no answer' }))
 }
 
-/** @throws PROMETHEUS_BAD_RESPONSE */
-async function ask(url: string, query: string, { atMs, signal }: { atMs: number; signal: AbortSignal }): Promise<string> {
-  const parameters = new URLSearchParams({ query, time: (atMs / 1000).toFixed(3) })
-  const response = await fetch(`${url}/api/v1/query?${parameters}`, { signal })
-  const text = await response.text()
-  if (!response.ok) throw new PromDrError('PROMETHEUS_BAD_RESPONSE', `${url} answered ${response.status} to ${query}: ${text.slice(0, 300)}`)
-  const answer = JSON.parse(text) as { data: { result: { value: [number, string] }[] } }
-  return answer.data.result[0]?.value[1] ?? 'none'
+async function ask(api: PrometheusApi, query: string, { atMs, signal }: { atMs: number; signal: AbortSignal }): Promise<string> {
+  const text = await api.query(query, atMs, { signal })
+  const { result } = JSON.parse(text) as { result?: { value: [number, string] }[] }
+  if (result === undefined) throw new PromDrError('PROMETHEUS_BAD_RESPONSE', `the answer to ${query} has no result: ${text.slice(0, 200)}`)
+  return result[0]?.value[1] ?? 'none'
 }

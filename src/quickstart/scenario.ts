@@ -47,13 +47,13 @@ export async function runScenario(options: ScenarioOptions): Promise<Outcome> {
 async function playOn(stack: Stack, { narrator, launcher, workDir, signal }: ScenarioOptions): Promise<Outcome> {
   const lostDir = join(workDir, 'prometheus')
   const server = await startPrometheusOn(stack, lostDir, signal)
-  narrator.detail(`${stack.url}, data in ${lostDir}`)
+  narrator.detail(`${server.url}, data in ${lostDir}`)
   await narrator.wait(`collecting for ${collectMs / 1000} s`, collectMs, signal)
 
   narrator.step('Back it up into a local repository')
-  const cli: CliRunner = { launcher, configFile: await writeConfig(workDir, stack.url, lostDir), show: narrator.command, signal }
+  const cli: CliRunner = { launcher, configFile: await writeConfig(workDir, server.url, lostDir), show: narrator.command, signal }
   const askedAtMs = Date.now() - 2_000
-  const before = await askQuestions(stack.url, askedAtMs, signal)
+  const before = await askQuestions(server.api, askedAtMs, signal)
   const backup = await runCli<BackupReport>(cli, ['backup'])
   narrator.backedUp(backup)
   await narrator.wait(`${afterBackupMs / 1000} more seconds, which no backup has`, afterBackupMs, signal)
@@ -72,9 +72,9 @@ async function playOn(stack: Stack, { narrator, launcher, workDir, signal }: Sce
   narrator.restored(restore)
 
   narrator.step('Start a server on it and ask what was asked before')
-  await startPrometheusOn(stack, restoredDir, signal)
+  const successor = await startPrometheusOn(stack, restoredDir, signal)
   const readyMs = performance.now()
-  const answers = compareAnswers(before, await askQuestions(stack.url, askedAtMs, signal))
+  const answers = compareAnswers(before, await askQuestions(successor.api, askedAtMs, signal))
   const answeredMs = performance.now()
   narrator.answered(answers)
   if (answers.some((answer) => answer.before !== answer.after)) {
@@ -84,7 +84,7 @@ async function playOn(stack: Stack, { narrator, launcher, workDir, signal }: Sce
     backup,
     restore,
     disasterAtMs,
-    newestRestoredMs: await newestSampleMs(stack.url, disasterAtMs, signal),
+    newestRestoredMs: await newestSampleMs(successor.api, disasterAtMs, signal),
     rtoMs: answeredMs - decidedMs,
     phases: [...commandPhases(restore, restoredMs - decidedMs), { name: 'start the server', durationMs: readyMs - restoredMs }, { name: 'first correct answers', durationMs: answeredMs - readyMs }],
     answers,

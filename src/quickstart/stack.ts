@@ -1,7 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
-import { PromDrError } from '../errors.ts'
+import { type PrometheusServer, startPrometheus } from '../integrations/prometheus/prometheus-server.ts'
 import { freePort } from '../system/ports.ts'
 import { findProgram } from '../system/programs.ts'
 import { type RunningProgram, startProgram } from '../system/running-program.ts'
@@ -11,10 +10,9 @@ export interface Stack {
   workDir: string
   configFile: string
   /** The same for every server of the stack, so that the restored one answers where the lost one did. */
-  url: string
   listenAddress: string
   /** What was started for it, to be killed when it has served. */
-  programs: RunningProgram[]
+  programs: Pick<RunningProgram | PrometheusServer, 'kill'>[]
 }
 
 const readyTimeoutMs = 30_000
@@ -28,7 +26,7 @@ export async function createStack(workDir: string): Promise<Stack> {
   // Debian calls the program prometheus-node-exporter, upstream node_exporter.
   const exporter = findProgram('node_exporter') ?? 'prometheus-node-exporter'
   const programs = [await startProgram(exporter, [`--web.listen-address=${exporterAddress}`], { logFile: join(workDir, 'node_exporter.log') })]
-  return { workDir, configFile, url: `http://${listenAddress}`, listenAddress, programs }
+  return { workDir, configFile, listenAddress, programs }
 }
 
 function prometheusConfig(prometheus: string, exporter: string): string {
@@ -48,41 +46,19 @@ scrape_configs:
  * Starts a server on `dataDir` and waits until it answers. Blocks are cut every ten seconds rather than every two
  * hours, so that half a minute leaves what a day leaves elsewhere: several blocks and a head.
  */
-export async function startPrometheusOn(stack: Stack, dataDir: string, signal: AbortSignal): Promise<RunningProgram> {
+export async function startPrometheusOn(stack: Stack, dataDir: string, signal: AbortSignal): Promise<PrometheusServer> {
   await mkdir(dataDir, { recursive: true })
-  const logFile = join(stack.workDir, 'prometheus.log')
-  const server = await startProgram(
-    'prometheus',
-    [
-      `--config.file=${stack.configFile}`,
-      `--storage.tsdb.path=${dataDir}`,
-      '--storage.tsdb.min-block-duration=10s',
-      `--web.listen-address=${stack.listenAddress}`,
-      '--web.enable-admin-api',
-    ],
-    { logFile },
-  )
+  const server = await startPrometheus({
+    dataDir,
+    config: { file: stack.configFile },
+    listen: stack.listenAddress,
+    flags: ['--storage.tsdb.min-block-duration=10s', '--web.enable-admin-api'],
+    logFile: join(stack.workDir, 'prometheus.log'),
+    readyTimeoutMs,
+    signal,
+  })
   stack.programs.push(server)
-  const deadline = performance.now() + readyTimeoutMs
-  while (!(await isReady(stack.url, signal))) {
-    if (!server.isRunning || performance.now() > deadline) {
-      throw new PromDrError('PROGRAM_FAILED', `prometheus did not become ready on ${stack.url}`, { hint: `its log ends with:\n${server.logTail(5)}` })
-    }
-    await delay(20, undefined, { signal })
-  }
   return server
-}
-
-async function isReady(url: string, signal: AbortSignal): Promise<boolean> {
-  try {
-    const response = await fetch(`${url}/-/ready`, { signal })
-    await response.arrayBuffer()
-    return response.ok
-  } catch (error) {
-    signal.throwIfAborted()
-    if (error instanceof TypeError) return false
-    throw error
-  }
 }
 
 export async function stopStack(stack: Stack): Promise<void> {

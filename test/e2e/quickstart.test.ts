@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { processesMarked } from '../support/marked-processes.ts'
-import { needsPrograms } from '../support/programs.ts'
+import { needPrograms } from '../support/programs.ts'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 
@@ -53,7 +53,7 @@ describe('npm run quickstart', () => {
   }
 
   it('loses a Prometheus, brings it back and reports what was lost, how long it took and that answers are equal', { timeout: 120_000 }, async (context) => {
-    needsPrograms(context, 'prometheus', 'prometheus-node-exporter')
+    needPrograms(context, 'prometheus', 'prometheus-node-exporter')
     const run = start([process.execPath, 'bin/quickstart.js'])
     const { exitCode } = await run.ended
     expect(exitCode, run.output()).toBe(0)
@@ -73,7 +73,7 @@ describe('npm run quickstart', () => {
   })
 
   it('keeps the repository, its configuration and the restored data where it is told to', { timeout: 120_000 }, async (context) => {
-    needsPrograms(context, 'prometheus', 'prometheus-node-exporter')
+    needPrograms(context, 'prometheus', 'prometheus-node-exporter')
     const kept = join(temporary, 'kept')
     const run = start([process.execPath, 'bin/quickstart.js', '--keep', kept])
     const { exitCode } = await run.ended
@@ -89,7 +89,7 @@ describe('npm run quickstart', () => {
     ['SIGHUP', [process.execPath, 'bin/quickstart.js'], 129],
     ['SIGTERM', ['npm', 'run', '--silent', 'quickstart'], 143],
   ] as const)('leaves no process and no file behind when %s stops it in the middle', async ([signal, argv, expected], context) => {
-    needsPrograms(context, 'prometheus', 'prometheus-node-exporter')
+    needPrograms(context, 'prometheus', 'prometheus-node-exporter')
     const run = start([...argv])
     await run.printed('collecting')
     expect(processesMarked(mark).filter(({ command }) => /^\S*prometheus(-node-exporter)? --/.test(command))).toHaveLength(2)
@@ -101,7 +101,7 @@ describe('npm run quickstart', () => {
   })
 
   it('leaves no process behind when a command is stopped by Ctrl-C while it runs', async (context) => {
-    needsPrograms(context, 'prometheus', 'prometheus-node-exporter')
+    needPrograms(context, 'prometheus', 'prometheus-node-exporter')
     const run = start([process.execPath, 'bin/quickstart.js'])
     await run.printed('prom-dr.js backup')
     process.kill(-run.child.pid!, 'SIGINT')

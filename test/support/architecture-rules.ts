@@ -30,8 +30,8 @@ export const importTable: Record<string, FolderRule> = {
   cli: { values: ['domain', 'config', 'reports', 'scheduler'], types: ['operations'] },
   config: { values: ['domain', 'system'] },
   system: { values: [] },
-  // A user at a shell: it runs the built command and checks what came back by means of its own.
-  quickstart: { values: ['domain', 'system'], types: ['operations'] },
+  // A user at a shell: it runs the built command, deletes directories, and asks the servers itself.
+  quickstart: { values: ['domain', 'integrations', 'system'], types: ['operations'] },
 }
 
 /** Files directly in src/: the one that constructs the adapters and the one the launcher starts. */
