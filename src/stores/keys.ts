@@ -17,6 +17,11 @@ export function checkKey(key: string): string {
   return key
 }
 
+/** True for a key that `checkKey` accepts. */
+export function isKey(key: string): boolean {
+  return keyProblem(key) === undefined
+}
+
 function keyProblem(key: string): string | undefined {
   if (key === '') return 'it is empty'
   if (Buffer.byteLength(key) > maxKeyBytes) return `it is longer than ${maxKeyBytes} bytes`

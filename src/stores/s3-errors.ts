@@ -1,0 +1,144 @@
+import { type ErrorCode, messageOf, PromDrError, systemCode } from '../errors.ts'
+import { interrupted } from './interruption.ts'
+
+export interface S3ErrorContext {
+  url: string
+  endpoint: string | undefined
+  region: string | undefined
+  action: string
+  key: string | undefined
+  signal: AbortSignal | undefined
+  now: Date
+}
+
+/** What the SDK throws: an answer of the server (`$metadata.httpStatusCode`) or what the network said. */
+interface SdkError extends Error {
+  $metadata?: { httpStatusCode?: number }
+  $response?: { headers?: Record<string, string> }
+  Code?: string
+  Region?: string
+}
+
+interface Verdict {
+  code: ErrorCode
+  message: string
+  hint?: string
+}
+
+const keysHint = 'check accessKeyId and secretAccessKey, the profile, or the role of this host'
+
+/** Turns whatever an S3 request threw into the error that a caller of an object store expects. */
+export function s3Error(thrown: unknown, context: S3ErrorContext): PromDrError {
+  if (thrown instanceof PromDrError) return thrown
+  if (context.signal?.aborted) return interrupted(context.signal)
+  const error: SdkError = thrown instanceof Error ? thrown : new Error(String(thrown))
+  const what = `cannot ${context.action} ${context.key === undefined ? context.url : `${context.key} in ${context.url}`}`
+  const { code, message, hint } = networkVerdict(error, context) ?? answerVerdict(error, context)
+  return new PromDrError(code, `${what}: ${message}`, { cause: error, ...(hint !== undefined && { hint }) })
+}
+
+/** The server's name for the error; HEAD requests have none, then the SDK makes one up from the status. */
+export function s3Code(thrown: unknown): string {
+  const error = thrown as SdkError
+  return error.Code ?? error.name
+}
+
+export function s3Status(thrown: unknown): number | undefined {
+  return (thrown as SdkError).$metadata?.httpStatusCode
+}
+
+function networkVerdict(error: SdkError, context: S3ErrorContext): Verdict | undefined {
+  const code = networkCode(error)
+  const at = context.endpoint ?? `S3 in ${context.region ?? 'the default region'}`
+  const unreachable = (message: string, hint: string): Verdict => ({ code: 'STORE_UNREACHABLE', message, hint })
+  if (error.name === 'TimeoutError' || code === 'ETIMEDOUT') return unreachable(`${at} did not answer in time`, 'check the network and s3.endpoint; s3.timeoutMs can be raised')
+  if (code === 'ECONNREFUSED') return unreachable(`nothing listens at ${at} (ECONNREFUSED)`, 'is the server running, and is the port in s3.endpoint right?')
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return unreachable(`the name of ${at} cannot be resolved (${code})`, 'check s3.endpoint, s3.region and DNS; servers without a name for each bucket need s3.forcePathStyle: true')
+  if (code?.startsWith('HPE_')) return { code: 'STORE_BAD_RESPONSE', message: `${at} does not speak HTTP (${code})`, hint: 'check the scheme and the port of s3.endpoint' }
+  if (code !== undefined && isTlsCode(code)) {
+    return { code: 'STORE_REJECTED', message: `no TLS connection to ${at}: ${error.message}`, hint: 'name the authority that signed its certificate with s3.caFile, or correct the host or scheme in s3.endpoint' }
+  }
+  if (code !== undefined && /^(E[A-Z]+|UND_ERR.*)$/.test(code)) return unreachable(`the connection to ${at} failed (${code})`, 'check the network between this host and the store')
+  return undefined
+}
+
+/** The code of a socket error, also inside an AggregateError (one for each address that was tried). */
+function networkCode(error: Error): string | undefined {
+  const own = systemCode(error)
+  if (own !== undefined) return own
+  if (error instanceof AggregateError) return error.errors.map(systemCode).find((code) => code !== undefined)
+  return error.cause instanceof Error ? networkCode(error.cause) : undefined
+}
+
+function isTlsCode(code: string): boolean {
+  return /CERT|^ERR_TLS|^ERR_SSL|^EPROTO$|UNABLE_TO_VERIFY/.test(code)
+}
+
+function answerVerdict(error: SdkError, context: S3ErrorContext): Verdict {
+  const name = s3Code(error)
+  const status = s3Status(error)
+  const bucket = context.url.split('/')[2]
+  const said = error.message === '' || error.message === 'UnknownError' ? name : `${name}: ${error.message}`
+  switch (name) {
+    case 'NoSuchBucket':
+      return { code: 'STORE_REJECTED', message: `the bucket ${bucket} does not exist`, hint: `create it (aws s3 mb s3://${bucket}) or correct the url of the repository` }
+    case 'NoSuchKey':
+    case 'NotFound':
+      return { code: 'OBJECT_NOT_FOUND', message: 'no such object' }
+    case 'InvalidAccessKeyId':
+      return { code: 'STORE_DENIED', message: 'the server does not know this access key (InvalidAccessKeyId)', hint: keysHint }
+    case 'SignatureDoesNotMatch':
+      return { code: 'STORE_DENIED', message: 'the secret key does not fit the access key (SignatureDoesNotMatch)', hint: `${keysHint}; a proxy that rewrites requests has the same effect` }
+    case 'ExpiredToken':
+    case 'InvalidToken':
+    case 'TokenRefreshRequired':
+      return { code: 'STORE_DENIED', message: `the session token is not valid any more (${name})`, hint: 'get new credentials (aws sso login, or a new session token)' }
+    case 'CredentialsProviderError':
+      return { code: 'STORE_DENIED', message: `no credentials were found: ${error.message}`, hint: 'set accessKeyId and secretAccessKey, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile' }
+    case 'RequestTimeTooSkewed':
+      return skewVerdict(error, context)
+    case 'QuotaExceeded':
+    case 'XMinioStorageFull':
+    case 'InsufficientStorage':
+      return { code: 'DISK_FULL', message: `the store is full (${said})`, hint: 'raise the quota, or run "prom-dr expire"' }
+    case 'PermanentRedirect':
+    case 'AuthorizationHeaderMalformed':
+    case 'IllegalLocationConstraintException':
+    case 'Redirect':
+      return regionVerdict(error, context)
+    case 'BadDigest':
+    case 'XAmzContentSHA256Mismatch':
+    case 'RequestTimeout':
+    case 'SlowDown':
+      return { code: 'STORE_UNREACHABLE', message: said, hint: 'the store or the network is overloaded; if it stays so, lower s3.concurrency' }
+  }
+  if (name === 'SyntaxError' || name === 'TypeError' || (status !== undefined && status < 300)) {
+    return { code: 'STORE_BAD_RESPONSE', message: `the answer is not that of an object store (${messageOf(error).split('\n')[0]?.slice(0, 120)})`, hint: 'check s3.endpoint' }
+  }
+  if (status === 301 || status === 307) return regionVerdict(error, context)
+  if (status === 401 || status === 403) return { code: 'STORE_DENIED', message: said, hint: `allow these keys to list, read, write and delete in ${context.url}` }
+  if (status === 408 || status === 429 || (status !== undefined && status >= 500 && status !== 501)) {
+    return { code: 'STORE_UNREACHABLE', message: `the server answered ${status} (${said})`, hint: 'the store is overloaded or down; try again later' }
+  }
+  if (status === undefined) return { code: 'STORE_UNREACHABLE', message: messageOf(error) }
+  return { code: 'STORE_REJECTED', message: `the server answered ${status} (${said})` }
+}
+
+function regionVerdict(error: SdkError, context: S3ErrorContext): Verdict {
+  const region = error.Region ?? error.$response?.headers?.['x-amz-bucket-region']
+  return {
+    code: 'STORE_REJECTED',
+    message: `the bucket is not in region ${context.region ?? '(default)'} (${s3Code(error)})`,
+    hint: region === undefined ? 'set s3.region to the region of the bucket (aws s3api get-bucket-location)' : `set s3.region: ${region}`,
+  }
+}
+
+function skewVerdict(error: SdkError, { now }: S3ErrorContext): Verdict {
+  const date = Date.parse(error.$response?.headers?.['date'] ?? '')
+  const offset = Number.isNaN(date) ? 'too far' : `${Math.round(Math.abs(now.getTime() - date) / 1000)} s`
+  return {
+    code: 'STORE_DENIED',
+    message: `the clocks of this host and of the store are ${offset} apart (RequestTimeTooSkewed)`,
+    hint: `the clock here is off by ${offset}, or the store's is: set it right with chrony or ntp (timedatectl, chronyc makestep)`,
+  }
+}
