@@ -1,0 +1,83 @@
+export type HeadMode = 'auto' | 'always' | 'never'
+
+/** The one validated value everything is composed from; frozen to the bottom. Paths are absolute. */
+export interface Config {
+  /** The file it was read from; null when there is none. */
+  source: string | null
+  /** One segment of every key this host writes. */
+  instance: string
+  prometheus: PrometheusConfig
+  repositories: RepositoryConfig[]
+  backup: BackupConfig
+  restore: RestoreConfig
+  transfer: TransferConfig
+  objectives: { rpoMs: number; rtoMs: number }
+}
+
+export interface PrometheusConfig {
+  /** Without a trailing slash and without credentials. */
+  url: string
+  /** Default: discovered through the API. */
+  dataDir?: string
+  /** The prometheus program for throwaway servers: a path, or a name found on PATH. */
+  binary?: string
+  basicAuth?: { username: string; password?: string; passwordFile?: string }
+  bearerTokenFile?: string
+  tls?: TlsConfig
+  timeoutMs: number
+}
+
+export interface TlsConfig {
+  caFile?: string
+  certFile?: string
+  keyFile?: string
+  serverName?: string
+  insecureSkipVerify?: boolean
+}
+
+export interface RepositoryConfig {
+  name: string
+  /** `file:///dir` or `s3://bucket/prefix`, without a trailing slash. */
+  url: string
+  s3?: S3Config
+}
+
+export interface S3Config {
+  region?: string
+  endpoint?: string
+  forcePathStyle?: boolean
+  profile?: string
+  accessKeyId?: string
+  secretAccessKey?: string
+  sessionToken?: string
+  partSizeBytes?: number
+  /** Parts of one object sent at a time. */
+  concurrency?: number
+  caFile?: string
+}
+
+export interface BackupConfig {
+  head: HeadMode
+  /** A compacted block this long is stored itself. Default: chosen from the server's retention. In ms. */
+  compactedSpan?: number
+  knownAnswers: { series: number; samplesPerSeries: number; queries: string[] }
+  /** IANA name of the zone in which hours, days and weeks of the retention tiers begin. */
+  timezone: string
+}
+
+export interface RestoreConfig {
+  target?: string
+  /** `user` or `user:group`, names or numbers. */
+  owner?: string
+  /** Retention of the server that will use the target. */
+  retentionMs?: number
+}
+
+export interface TransferConfig {
+  /** Objects sent or fetched at a time. */
+  concurrency: number
+  uploadBytesPerSecond?: number
+  downloadBytesPerSecond?: number
+  /** How long one request is tried again before it has failed. */
+  retryBudgetMs: number
+}

@@ -1,0 +1,104 @@
+import { PromDrError } from '../errors.ts'
+import { parseDuration } from './duration.ts'
+
+/** What `--at` names. `ms` is a Unix time in milliseconds. */
+export type Moment = { kind: 'latest' } | { kind: 'time'; ms: number } | { kind: 'recovery-point'; id: string }
+
+const recoveryPointId = /^\d{8}T\d{6}Z-[0-9a-z]{8}$/
+const relative = /^(\S+)\s+ago$/
+const dateTime =
+  /^(?<date>\d{4}-\d{2}-\d{2})(?:[Tt ](?<clock>\d{2}:\d{2})(?::(?<seconds>\d{2}(?:\.\d{1,9})?))?)?\s?(?<zone>[Zz]|[+-]\d{2}:\d{2})?$/
+
+export interface MomentOptions {
+  /** The zone a time without a zone might have been meant in. Default: the process's zone. */
+  localTimeZone?: string
+}
+
+/**
+ * Reads `latest`, an RFC 3339 time with its zone, `2h ago`, `1d2h ago`, or a recovery point's id.
+ * A time without a zone is refused with the two readings it could have: a guess would restore to the wrong hour.
+ * @throws USAGE
+ */
+export function parseMoment(text: string, now: Date, options: MomentOptions = {}): Moment {
+  const trimmed = text.trim()
+  if (trimmed === 'latest') return { kind: 'latest' }
+  if (recoveryPointId.test(trimmed)) return { kind: 'recovery-point', id: trimmed }
+  return { kind: 'time', ms: parsePastTime(trimmed, now, options) }
+}
+
+/**
+ * A time that is not in the future, as Unix milliseconds: RFC 3339 with its zone, or relative (`2h ago`).
+ * @throws USAGE
+ */
+export function parsePastTime(text: string, now: Date, options: MomentOptions = {}): number {
+  const ago = relative.exec(text.trim())?.[1]
+  const ms = ago === undefined ? parseDateTime(text.trim(), options) : now.getTime() - parseDuration(ago)
+  if (ms > now.getTime()) {
+    throw new PromDrError('USAGE', `${text} is in the future: it is now ${formatTime(now.getTime())}`, {
+      hint: 'give a time that has passed, or "latest"',
+    })
+  }
+  if (ms < 0) throw new PromDrError('USAGE', `${text} is before 1970`)
+  return ms
+}
+
+function parseDateTime(text: string, options: MomentOptions): number {
+  const parts = dateTime.exec(text)?.groups
+  if (parts === undefined) throw notATime(text)
+  const { date = '', clock = '00:00', seconds = '00', zone } = parts
+  const wall = Date.parse(`${date}T${clock}:00Z`)
+  if (Number.isNaN(wall) || new Date(wall).toISOString().slice(0, 10) !== date || Number(seconds) >= 60) throw notATime(text)
+  const utcMs = wall + Math.floor(Number(seconds) * 1000 + 1e-6)
+  if (zone === undefined) throw withoutZone(text, utcMs, options)
+  const offsetMs = parseOffset(zone)
+  if (offsetMs === undefined) throw notATime(text)
+  return utcMs - offsetMs
+}
+
+function parseOffset(zone: string): number | undefined {
+  if (zone.toUpperCase() === 'Z') return 0
+  const hours = Number(zone.slice(1, 3))
+  const minutes = Number(zone.slice(4, 6))
+  if (hours > 23 || minutes > 59) return undefined
+  return (zone.startsWith('-') ? -1 : 1) * (hours * 60 + minutes) * 60_000
+}
+
+function notATime(text: string): PromDrError {
+  return new PromDrError('USAGE', `${JSON.stringify(text)} is not a moment`, {
+    hint: 'give "latest", a time with its zone (2026-11-21T03:00:00Z, 2026-11-21T03:00:00+01:00), "2h ago", or a recovery point id from "prom-dr list"',
+  })
+}
+
+function withoutZone(text: string, wallMs: number, options: MomentOptions): PromDrError {
+  const zone = options.localTimeZone ?? Intl.DateTimeFormat().resolvedOptions().timeZone
+  const utc = formatTime(wallMs)
+  const local = `${formatTime(wallMs).slice(0, -1)}${formatOffset(localOffsetMs(wallMs, zone))}`
+  return new PromDrError('USAGE', `${text} has no time zone: it could be ${utc} (UTC) or ${local} (${zone})`, {
+    hint: `write the one you mean: ${utc} or ${local}`,
+    details: { readings: [utc, local] },
+  })
+}
+
+/** How far `zone` is ahead of UTC when its clocks show `wallMs`; where they show it twice, the later offset. */
+function localOffsetMs(wallMs: number, zone: string): number {
+  const guessMs = zoneOffsetMs(wallMs, zone)
+  return zoneOffsetMs(wallMs - guessMs, zone)
+}
+
+function zoneOffsetMs(utcMs: number, zone: string): number {
+  const format = new Intl.DateTimeFormat('en-US', { timeZone: zone, timeZoneName: 'longOffset' })
+  const name = format.formatToParts(new Date(utcMs)).find((part) => part.type === 'timeZoneName')?.value ?? 'GMT'
+  const offset = name.slice(3, 9)
+  return offset === '' ? 0 : (parseOffset(offset) ?? 0)
+}
+
+function formatOffset(offsetMs: number): string {
+  const minutes = Math.abs(offsetMs) / 60_000
+  const pad = (value: number) => String(Math.floor(value)).padStart(2, '0')
+  return `${offsetMs < 0 ? '-' : '+'}${pad(minutes / 60)}:${pad(minutes % 60)}`
+}
+
+/** RFC 3339 in UTC, with milliseconds only where there are any. */
+export function formatTime(ms: number): string {
+  return new Date(ms).toISOString().replace('.000Z', 'Z')
+}
