@@ -69,15 +69,17 @@ export function recoveryPointId(createdAt: Date, random: string): string {
 }
 
 export function isRecoveryPointId(text: string): boolean {
-  return idPattern.test(text)
+  return !Number.isNaN(recoveryPointIdTime(text))
 }
 
-/** The time in an id, ms, to the second; NaN for text that is not an id. */
+/** The time in an id, ms, to the second; NaN for text that is not an id, also where it only looks like one (a 13th month). */
 export function recoveryPointIdTime(id: string): number {
   const parts = idPattern.exec(id)
   if (parts === null) return Number.NaN
   const [, year, month, day, hour, minute, second] = parts
-  return Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
+  const timeMs = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
+  // Date.parse takes the 30th of February for the 2nd of March.
+  return Number.isNaN(timeMs) || recoveryPointId(new Date(timeMs), id.slice(-8)) !== id ? Number.NaN : timeMs
 }
 
 export function blockBytes(block: NamedBlock): number {
@@ -87,11 +89,11 @@ export function blockBytes(block: NamedBlock): number {
 }
 
 /** Blocks and head together, newest first by maxTime. */
-export function allBlocks(point: RecoveryPoint): NamedBlock[] {
+export function allBlocks(point: Pick<RecoveryPoint, 'blocks' | 'head'>): NamedBlock[] {
   const blocks = point.head.kind === 'block' ? [...point.blocks, point.head.block] : [...point.blocks]
   return blocks.sort((a, b) => b.maxTime - a.maxTime || (a.ulid < b.ulid ? 1 : -1))
 }
 
-export function recoveryPointBytes(point: RecoveryPoint): number {
+export function recoveryPointBytes(point: Pick<RecoveryPoint, 'blocks' | 'head'>): number {
   return allBlocks(point).reduce((bytes, block) => bytes + blockBytes(block), 0)
 }

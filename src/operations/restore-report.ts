@@ -8,6 +8,8 @@ export interface RestoreRequest {
   repositories: string[]
   dryRun: boolean
   replace: boolean
+  /** Takes the recovery point before a moment that cannot be reached. */
+  nearest: boolean
   /** Starts a throwaway server on a clone of the result and asks the known answers. */
   start: boolean
   /** `user[:group]`, names or numbers. */
@@ -32,7 +34,7 @@ export interface RestorePlanReport {
   bytes: number
   objects: number
   /** Checks made before anything is touched. */
-  preflight: { name: string; ok: boolean; detail: string }[]
+  preflight: { name: string; ok: boolean; detail: string; advice?: string }[]
   estimateSeconds: number | null
   warnings: string[]
 }
@@ -58,5 +60,7 @@ export interface RestoreReport {
   /** Where `--replace` moved the old content. */
   replacedTo: string | null
   answers: AnswersReport | null
+  /** Repositories that could not be read: they may hold newer recovery points. */
+  unreachable: { repository: string; url: string; message: string }[]
   warnings: string[]
 }

@@ -1,8 +1,4 @@
-export type ReadSubset =
-  /** The n-th of t groups, 1-based. */
-  | { kind: 'group'; group: number; groups: number }
-  /** About this share of the bytes, the groups checked longest ago first. */
-  | { kind: 'percent'; percent: number }
+import type { ReadSubset } from '../domain/read-subset.ts'
 
 export interface VerifyRequest {
   /** Recovery point ids; empty means all. */

@@ -59,6 +59,10 @@ export function leaseKey(instance: string, verb: string, number: number): string
   return `${leasesPrefix(instance, verb)}${String(number).padStart(8, '0')}.json`
 }
 
+export function holdsPrefix(instance: string): string {
+  return `${instancePrefix(instance)}holds/`
+}
+
 export function verificationsPrefix(instance: string): string {
   return `${instancePrefix(instance)}verifications/`
 }

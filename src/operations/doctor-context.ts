@@ -1,0 +1,27 @@
+import type { PrometheusVersion } from '../domain/prometheus-version.ts'
+import type { PrometheusApi } from '../integrations/prometheus/prometheus-api.ts'
+import type { Clock } from '../system/clock.ts'
+import type { NamedStore } from './backup.ts'
+
+export interface DoctorContext {
+  instance: string
+  prometheus: PrometheusApi
+  /** As configured; otherwise the server is asked. */
+  dataDir?: string | undefined
+  repositories: readonly NamedStore[]
+  host: {
+    nodeVersion: string
+    machineId: string
+    uid: number
+    /** Null when there is no configuration file. */
+    config: { path: string; mode: number; holdsSecrets: boolean } | null
+  }
+  settings: { target?: string | undefined; retentionMs?: number | undefined }
+  localVersion(): Promise<PrometheusVersion | undefined>
+  clock: Clock
+  signal: AbortSignal
+}
+
+/** Clocks further apart than this spoil ages, objectives and request signatures. */
+export const worryingClockOffsetMs = 2_000
+export const harmfulClockOffsetMs = 5 * 60_000

@@ -1,0 +1,71 @@
+import { PromDrError, hasCode, messageOf } from '../errors.ts'
+import { readFormat } from '../repository/format.ts'
+import { listHeldIds, listInstances, readRecoveryPoints } from '../repository/recovery-points.ts'
+import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
+import { type NamedStore, chooseRepositories } from './backup.ts'
+
+export interface SourceInstance {
+  name: string
+  /** Oldest first. */
+  points: StoredRecoveryPoint[]
+  /** Ids that are held back from expiry. */
+  held: Set<string>
+  damaged: { key: string; reason: string }[]
+}
+
+/** What was read of one configured repository. */
+export interface RepositorySource extends NamedStore {
+  instances: SourceInstance[]
+}
+
+export interface Sources {
+  repositories: RepositorySource[]
+  unreachable: { repository: string; url: string; message: string }[]
+}
+
+/** A repository that fails like this does not stop the others. */
+const outOfReach = ['STORE_UNREACHABLE', 'STORE_DENIED', 'STORE_BAD_RESPONSE', 'STORE_REJECTED', 'REPOSITORY_NOT_FOUND', 'OBJECT_NOT_FOUND', 'REPOSITORY_TOO_NEW', 'DAMAGED'] as const
+
+/**
+ * Reads the manifests of the chosen repositories, of one instance or of all.
+ * @throws the first repository's error when none can be read
+ */
+export async function readSources(configured: readonly NamedStore[], request: { repositories: readonly string[]; instance?: string | undefined; signal?: AbortSignal | undefined }): Promise<Sources> {
+  const sources: Sources = { repositories: [], unreachable: [] }
+  const failures: unknown[] = []
+  const chosen = chooseRepositories(configured, request.repositories)
+  const read = await Promise.all(chosen.map(async ({ name, store }) => {
+    try {
+      await readFormat(store, request)
+      const names = request.instance === undefined ? await listInstances(store, request) : [request.instance]
+      const instances = await Promise.all(names.map(async (instance) => ({ name: instance, ...(await readRecoveryPoints(store, instance, request)), held: await listHeldIds(store, instance, request) })))
+      return { name, store, instances }
+    } catch (error) {
+      if (!hasCode(error, ...outOfReach)) throw error
+      failures.push(error)
+      sources.unreachable.push({ repository: name, url: store.url, message: messageOf(error) })
+      return undefined
+    }
+  }))
+  sources.repositories = read.filter((repository) => repository !== undefined)
+  if (sources.repositories.length === 0) throw failures[0]
+  return sources
+}
+
+/**
+ * The instance to work on: the one asked for, or the configured one; a repository that has others but not this one is
+ * a wrong name or prefix, never an empty history.
+ * @throws INSTANCE_NOT_FOUND naming those that are there
+ */
+export function requireInstance(sources: Sources, instance: string): void {
+  const held = (source: RepositorySource) => source.instances.some(({ name, points, damaged }) => name === instance && points.length + damaged.length > 0)
+  if (sources.repositories.some(held)) return
+  const others = [...new Set(sources.repositories.flatMap((source) => source.instances.map(({ name }) => name)))].sort()
+  throw new PromDrError('INSTANCE_NOT_FOUND', `no recovery point of instance ${instance} is in ${sources.repositories.map(({ store }) => store.url).join(', ')}`, {
+    hint: others.length === 0 ? 'the repository is empty: run "prom-dr backup" on the server first, or check its url' : `it has: ${others.join(', ')}; choose with --instance`,
+  })
+}
+
+export function pointsOf(source: RepositorySource, instance: string): StoredRecoveryPoint[] {
+  return source.instances.find(({ name }) => name === instance)?.points ?? []
+}

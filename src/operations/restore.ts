@@ -1,0 +1,198 @@
+import { resolve } from 'node:path'
+import pLimit from 'p-limit'
+import type { Progress } from '../domain/progress.ts'
+import { blockBytes } from '../domain/recovery-point.ts'
+import { type RestorePlan, planRestore } from '../domain/restore-plan.ts'
+import type { PreflightCheck } from '../domain/restore-preflight.ts'
+import { PromDrError, messageOf } from '../errors.ts'
+import { decodeKnownAnswers } from '../repository/known-answers-codec.ts'
+import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
+import { recordRestore } from '../repository/records.ts'
+import type { Clock } from '../system/clock.ts'
+import type { Logger } from '../system/logger.ts'
+import { makeDirectory } from '../tsdb/data-directory-access.ts'
+import { type IncompleteRestore, clearStaging, handOver, placeRestore, stagingPath, writeIncomplete } from '../tsdb/restore-directory.ts'
+import { type AnswerCheck, type StartServer, checkAnswers } from './answer-check.ts'
+import type { NamedStore } from './backup.ts'
+import { type Sources, pointsOf, readSources, requireInstance } from './repository-sources.ts'
+import { type FetchOutcome, fetchBlocks } from './restore-fetch.ts'
+import type { RestorePlanReport, RestoreReport, RestoreRequest } from './restore-report.ts'
+import { type TargetJudgement, type TargetProbe, judgeTarget } from './restore-target.ts'
+import { Stopwatch } from './stopwatch.ts'
+
+export interface RestoreContext {
+  /** As configured; `--instance` overrides it. */
+  instance: string
+  repositories: readonly NamedStore[]
+  settings: { target?: string | undefined; owner?: string | undefined; retentionMs?: number | undefined; filesAtOnce: number }
+  probe: TargetProbe
+  startServer: StartServer
+  clock: Clock
+  logger: Logger
+  progress: Progress
+  signal: AbortSignal
+}
+
+/**
+ * Brings a recovery point back into a directory: plan, checks, fetch into staging with every byte checked, renames into
+ * place; then, with `start`, a throwaway server answers what the source answered. Until the renames nothing that was
+ * there is touched; killed at any moment, the same command goes on where it was.
+ * @throws NO_RECOVERY_POINT, MOMENT_UNREACHABLE, PREFLIGHT_REFUSED, DAMAGED, STORE_*
+ */
+export async function restore(context: RestoreContext, request: RestoreRequest): Promise<RestoreReport> {
+  const watch = new Stopwatch(context.clock)
+  const requestedAtMs = context.clock.now().getTime()
+  const instance = request.instance ?? context.instance
+  const target = resolve(request.target ?? context.settings.target ?? missingTarget())
+  const sources = await watch.time('read repositories', () => readSources(context.repositories, { repositories: request.repositories, instance, signal: context.signal }))
+  requireInstance(sources, instance)
+  const plan = planRestore(sources.repositories.map((source) => ({ name: source.name, points: pointsOf(source, instance) })), request.at, { nearest: request.nearest })
+  const judgement = await watch.time('check the target', () => judgeTarget(context.probe, { target, plan, request, configuredOwner: context.settings.owner, configuredRetentionMs: context.settings.retentionMs, nowMs: requestedAtMs }))
+  const run: Run = { context, request, watch, sources, plan, judgement, target, instance, requestedAtMs }
+  if (request.dryRun) return report(run, {})
+  refuseFailed(judgement.checks)
+  const fetched = await bringBack(run)
+  const answers = request.start ? await askServer(run) : undefined
+  const result = report(run, { fetched, answers })
+  await keepRecord(run, result)
+  return result
+}
+
+interface Run {
+  context: RestoreContext
+  request: RestoreRequest
+  watch: Stopwatch
+  sources: Sources
+  plan: RestorePlan<StoredRecoveryPoint>
+  judgement: TargetJudgement
+  target: string
+  instance: string
+  requestedAtMs: number
+}
+
+function missingTarget(): never {
+  throw new PromDrError('USAGE', 'no target directory was given', { hint: 'give --target DIR, or set restore.target or prometheus.dataDir in the configuration' })
+}
+
+function refuseFailed(checks: readonly PreflightCheck[]): void {
+  const failed = checks.filter((check) => !check.ok)
+  if (failed.length === 0) return
+  throw new PromDrError('PREFLIGHT_REFUSED', `the restore was refused, nothing was changed: ${failed.map((check) => `${check.name}: ${check.detail}`).join('; ')}`, {
+    hint: failed.map((check) => check.advice).filter((advice) => advice !== undefined).join('; '),
+    details: { checks: failed },
+  })
+}
+
+async function bringBack(run: Run): Promise<FetchOutcome> {
+  const { context, request, watch, plan, judgement, target } = run
+  const { resume } = judgement
+  await makeDirectory(target)
+  const note: IncompleteRestore = resume ?? {
+    version: 1, instance: run.instance, recoveryPoint: plan.point.id, names: plan.blocks.map((block) => block.ulid),
+    replacedTo: request.replace ? replacedName(run.requestedAtMs) : null,
+    phase: 'staging', startedAt: new Date(run.requestedAtMs).toISOString(),
+  }
+  if (resume === undefined) await clearStaging(target)
+  await writeIncomplete(target, note)
+  const fetched = note.phase === 'placing' ? { bytes: 0, resumedBytes: 0, repaired: [] } : await watch.time('fetch and check', () => fetch(run))
+  const restored = { version: 1, instance: run.instance, recoveryPoint: plan.point.id, recoverableAt: isoOrNull(plan.recoverableAt), restoredAt: context.clock.now().toISOString() }
+  await watch.time('put in place', async () => {
+    await handOver(target, judgement.owner, { itselfOnly: true })
+    await placeRestore(target, { note, names: plan.blocks.map((block) => block.ulid), owner: judgement.owner, restored })
+  })
+  return fetched
+}
+
+async function fetch(run: Run): Promise<FetchOutcome> {
+  const { context, plan, target } = run
+  context.progress.start('fetching', plan.blocks.reduce((sum, block) => sum + blockBytes(block), 0))
+  const { head } = plan.point
+  try {
+    return await fetchBlocks(plan.blocks, {
+      instance: run.instance,
+      sources: run.sources.repositories.filter((source) => plan.sources.includes(source.name)).concat(run.sources.repositories.filter((source) => !plan.sources.includes(source.name))),
+      head: head.kind === 'block' ? head.block.ulid : undefined,
+      staging: stagingPath(target),
+      limit: pLimit(context.settings.filesAtOnce),
+      progress: context.progress,
+      signal: context.signal,
+    })
+  } finally {
+    context.progress.finish()
+  }
+}
+
+async function askServer(run: Run): Promise<AnswerCheck> {
+  const { context, plan } = run
+  const answers = await decodeKnownAnswers(plan.point.knownAnswers)
+  return checkAnswers({ dataDir: run.target, recoveryPoint: plan.point.id, source: plan.point.source, answers, owner: run.judgement.owner, startServer: context.startServer, watch: run.watch, signal: context.signal })
+}
+
+function report(run: Run, done: { fetched?: FetchOutcome; answers?: AnswerCheck | undefined }): RestoreReport {
+  const { plan, request, sources } = run
+  const planned = planReport(run)
+  const warnings = [...plan.warnings, ...sources.repositories.flatMap((source) => source.instances.flatMap((instance) => instance.damaged.map(({ key, reason }) => `${source.name}: ${key} is damaged: ${reason}`)))]
+  const { answers, fetched } = done
+  if (answers !== undefined && answers.report.series + answers.report.queries === 0) warnings.push('the recovery point has no known answers: that the server answers correctly could not be shown')
+  const disasterAtMs = request.disasterAtMs ?? (request.at.kind === 'latest' ? run.requestedAtMs : request.at.kind === 'time' ? request.at.ms : plan.point.createdAt)
+  return {
+    dryRun: request.dryRun,
+    plan: planned,
+    requestedAt: planned.requestedAt,
+    recoverableAt: planned.recoverableAt,
+    target: run.target,
+    stoppedBy: plan.stoppedBy,
+    stages: run.watch.stages,
+    bytes: fetched?.bytes ?? 0,
+    resumedBytes: fetched?.resumedBytes ?? 0,
+    rpoSeconds: plan.recoverableAt === null ? null : Math.max(0, (disasterAtMs - plan.recoverableAt) / 1000),
+    rtoSeconds: answers?.firstCorrect === true ? answers.firstCorrectAtMs / 1000 : null,
+    repaired: fetched?.repaired ?? [],
+    replacedTo: request.dryRun || !request.replace ? null : resolve(run.target, run.judgement.resume?.replacedTo ?? replacedName(run.requestedAtMs)),
+    answers: answers?.report ?? null,
+    unreachable: sources.unreachable,
+    warnings,
+  }
+}
+
+function planReport(run: Run): RestorePlanReport {
+  const { plan, request } = run
+  const head = plan.point.head.kind === 'block' ? plan.point.head.block.ulid : undefined
+  const requested = request.at.kind === 'time' ? new Date(request.at.ms).toISOString() : new Date(plan.point.createdAt).toISOString()
+  return {
+    instance: run.instance,
+    recoveryPoint: plan.point.id,
+    repository: plan.sources[0] ?? '',
+    requestedAt: requested,
+    recoverableAt: isoOrNull(plan.recoverableAt),
+    stoppedBy: plan.stoppedBy,
+    target: run.target,
+    blocks: plan.blocks.map((block) => ({ ulid: block.ulid, minTime: new Date(block.minTime).toISOString(), maxTime: new Date(block.maxTime).toISOString(), bytes: blockBytes(block), samples: block.numSamples, head: block.ulid === head })),
+    bytes: plan.blocks.reduce((sum, block) => sum + blockBytes(block), 0),
+    objects: plan.blocks.reduce((sum, block) => sum + Object.keys(block.files).length + (block.tombstones === undefined ? 0 : 1), 0),
+    preflight: run.judgement.checks,
+    estimateSeconds: null,
+    warnings: plan.warnings,
+  }
+}
+
+/** The restore stands also when its record cannot be written: a repository may be read-only for this host. */
+async function keepRecord(run: Run, result: RestoreReport): Promise<void> {
+  const { context, plan } = run
+  const source = run.sources.repositories.find(({ name }) => name === plan.sources[0])
+  if (source === undefined) return
+  try {
+    await recordRestore(source.store, run.instance, { at: context.clock.now(), record: { recoveryPoint: plan.point.id, requestedAt: result.requestedAt, recoverableAt: result.recoverableAt, stoppedBy: result.stoppedBy, stages: result.stages, bytes: result.bytes, rpoSeconds: result.rpoSeconds, rtoSeconds: result.rtoSeconds, answersEqual: result.answers?.equal ?? null, repaired: result.repaired } })
+  } catch (error) {
+    context.logger.warn({ error: messageOf(error) }, 'the record of this restore could not be kept in the repository')
+    result.warnings.push(`the record of this restore could not be kept in ${source.name}: ${messageOf(error)}`)
+  }
+}
+
+function isoOrNull(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString()
+}
+
+function replacedName(atMs: number): string {
+  return `.prom-dr-replaced-${new Date(atMs).toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '')}`
+}

@@ -1,0 +1,79 @@
+import { allBlocks, blockBytes } from '../domain/recovery-point.ts'
+import { formatDuration } from '../domain/duration.ts'
+import { PromDrError } from '../errors.ts'
+import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
+import type { ReadContext } from './list.ts'
+import { type Sources, pointsOf, readSources, requireInstance } from './repository-sources.ts'
+import type { ShowReport, ShowRequest } from './show-report.ts'
+
+/** One recovery point in full. @throws NO_RECOVERY_POINT, INSTANCE_NOT_FOUND */
+export async function show(context: ReadContext & { instance: string }, request: ShowRequest): Promise<ShowReport> {
+  const latest = request.id === 'latest'
+  const instance = request.instance ?? (latest ? context.instance : undefined)
+  const sources = await readSources(context.repositories, { repositories: request.repositories, instance, signal: context.signal })
+  if (latest) requireInstance(sources, instance as string)
+  const { point, repository } = find(sources, latest ? (point) => point.instance === instance : (point) => point.id === request.id, request.id)
+  const { source } = point
+  const head = point.head.kind === 'block' ? point.head.block.ulid : undefined
+  const blocks = allBlocks(point)
+  return {
+    id: point.id,
+    instance: point.instance,
+    repository,
+    createdAt: new Date(point.createdAt).toISOString(),
+    minTime: isoOrNull(point.minTime),
+    maxTime: isoOrNull(point.maxTime),
+    tiers: point.tiers,
+    held: sources.repositories.some((other) => other.instances.some((candidate) => candidate.name === point.instance && candidate.held.has(point.id))),
+    headIncluded: point.head.kind !== 'omitted',
+    source: {
+      prometheusVersion: source.prometheusVersion,
+      dataDir: source.dataDir,
+      hostname: source.hostname,
+      externalLabels: source.externalLabels,
+      retention: [source.retention.timeMs === null ? '' : formatDuration(source.retention.timeMs), source.retention.sizeBytes === null ? '' : `${source.retention.sizeBytes} B`].filter((part) => part !== '').join(' or ') || 'none',
+    },
+    blocks: blocks.map((block) => ({
+      ulid: block.ulid,
+      minTime: new Date(block.minTime).toISOString(),
+      maxTime: new Date(block.maxTime).toISOString(),
+      level: block.level,
+      outOfOrder: !block.inOrder,
+      series: block.numSeries,
+      samples: block.numSamples,
+      bytes: blockBytes(block),
+      tombstones: block.tombstones !== undefined,
+      head: block.ulid === head,
+    })),
+    totals: {
+      blocks: blocks.length,
+      series: Math.max(0, ...blocks.map((block) => block.numSeries)),
+      samples: blocks.reduce((sum, block) => sum + block.numSamples, 0),
+      bytes: blocks.reduce((sum, block) => sum + blockBytes(block), 0),
+    },
+    archives: [],
+    knownAnswers: {
+      series: point.knownAnswers.series.length,
+      samples: point.knownAnswers.series.reduce((sum, series) => sum + series.count, 0),
+      queries: point.knownAnswers.queries.map(({ query }) => query),
+      dropped: point.knownAnswers.dropped,
+    },
+    cost: point.cost,
+  }
+}
+
+/** The newest that fits, in the first repository that has it. */
+function find(sources: Sources, fits: (point: StoredRecoveryPoint) => boolean, asked: string): { point: StoredRecoveryPoint; repository: string } {
+  let found: { point: StoredRecoveryPoint; repository: string } | undefined
+  for (const source of sources.repositories) {
+    for (const point of source.instances.flatMap((instance) => pointsOf(source, instance.name))) {
+      if (fits(point) && (found === undefined || point.createdAt > found.point.createdAt)) found = { point, repository: source.name }
+    }
+  }
+  if (found !== undefined) return found
+  throw new PromDrError('NO_RECOVERY_POINT', `there is no recovery point ${asked}`, { hint: 'run "prom-dr list" to see the ids' })
+}
+
+function isoOrNull(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString()
+}

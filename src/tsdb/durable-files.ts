@@ -1,0 +1,32 @@
+import { constants } from 'node:fs'
+import { open, rename } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { dataFileError } from './file-errors.ts'
+
+/** Makes names created in, or moved into, a directory survive a power cut. */
+export async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, constants.O_RDONLY)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Writes a small file so that it is there whole or not at all: temporary name, fsync, rename, fsync of the directory. */
+export async function writeDurably(path: string, text: string | Uint8Array): Promise<void> {
+  const temporary = `${path}.tmp`
+  try {
+    const handle = await open(temporary, 'w', 0o644)
+    try {
+      await handle.writeFile(text)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(temporary, path)
+    await syncDirectory(dirname(path))
+  } catch (error) {
+    throw dataFileError(error, path)
+  }
+}

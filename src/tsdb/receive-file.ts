@@ -1,0 +1,124 @@
+import { constants } from 'node:fs'
+import { mkdir, open, rename } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { PromDrError, systemCode } from '../errors.ts'
+import { dataFileError } from './file-errors.ts'
+import { type ExpectedFile, FileIntake } from './file-intake.ts'
+import type { StreamChecker } from './stream-checker.ts'
+
+export interface ReceiveRequest<Result> extends ExpectedFile {
+  /** The bytes from `startByte` on. */
+  open(startByte: number): Promise<AsyncIterable<Uint8Array>>
+  /** A new checker for each try. */
+  checker?: (() => StreamChecker<Result>) | undefined
+  /** How many bytes were written, and how many of them were found in place; negative when they have to come again. */
+  onBytes(received: number, resumed: number): void
+  signal: AbortSignal
+}
+
+const readBytes = 1024 * 1024
+
+/**
+ * Brings a file to `path`: what an interrupted run left of it is read and checked first and only the rest is asked for. The
+ * file has its name only when every byte was checked and is on disk.
+ * @returns what the checker found; undefined without one
+ * @throws DAMAGED (nothing is left at `path`), DISK_FULL, INTERRUPTED, and what `open` throws
+ */
+export async function receiveFile<Result>(path: string, request: ReceiveRequest<Result>): Promise<Result | undefined> {
+  await mkdir(dirname(path), { recursive: true }).catch((error: unknown) => {
+    throw dataFileError(error, path)
+  })
+  const whole = await checkExisting(path, request)
+  if (whole !== undefined) return whole.result
+  return receive(path, request)
+}
+
+/** The file at `path` when it is whole and right; undefined when it is missing or has to come again. */
+async function checkExisting<Result>(path: string, request: ReceiveRequest<Result>): Promise<{ result: Result | undefined } | undefined> {
+  const intake = new FileIntake(path, request, request.checker)
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => {
+    if (['ENOENT', 'ELOOP'].includes(systemCode(error) ?? '')) return undefined
+    throw dataFileError(error, path)
+  })
+  if (handle === undefined) return undefined
+  try {
+    for await (const piece of handle.createReadStream({ highWaterMark: readBytes, autoClose: false })) {
+      request.signal.throwIfAborted()
+      intake.take(piece as Buffer)
+    }
+    const result = intake.end()
+    request.onBytes(request.sizeBytes, request.sizeBytes)
+    return { result }
+  } catch (error) {
+    if (error instanceof PromDrError && error.code === 'DAMAGED') return undefined
+    throw error
+  } finally {
+    await handle.close()
+  }
+}
+
+async function receive<Result>(path: string, request: ReceiveRequest<Result>): Promise<Result | undefined> {
+  const partial = `${path}.partial`
+  const handle = await open(partial, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o644).catch((error: unknown) => {
+    throw dataFileError(error, partial)
+  })
+  let progressed = 0
+  const report = (bytes: number, resumed: number) => {
+    progressed += bytes
+    request.onBytes(bytes, resumed)
+  }
+  try {
+    const intake = new FileIntake(path, request, request.checker)
+    const position = await takePartial(handle, intake, report)
+    let at = position
+    for await (const piece of position === request.sizeBytes ? [] : await request.open(position)) {
+      request.signal.throwIfAborted()
+      intake.take(piece)
+      await writeAll(handle, piece, at)
+      at += piece.byteLength
+      report(piece.byteLength, 0)
+    }
+    const result = intake.end()
+    await handle.sync()
+    await rename(partial, path)
+    return result
+  } catch (error) {
+    // What did not check out must not be resumed; what was cut off may.
+    if (error instanceof PromDrError && error.code === 'DAMAGED') await handle.truncate(0)
+    request.onBytes(-progressed, 0)
+    throw dataFileError(error, partial)
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Feeds what is there already; a part that is longer than the file or does not check out is thrown away. @returns the next byte */
+async function takePartial<Result>(handle: Awaited<ReturnType<typeof open>>, intake: FileIntake<Result>, report: (bytes: number, resumed: number) => void): Promise<number> {
+  const { size } = await handle.stat()
+  if (size === 0) return 0
+  try {
+    let at = 0
+    const buffer = Buffer.allocUnsafe(readBytes)
+    while (at < size) {
+      const { bytesRead } = await handle.read(buffer, 0, readBytes, at)
+      if (bytesRead === 0) break
+      intake.take(buffer.subarray(0, bytesRead))
+      at += bytesRead
+    }
+    report(at, at)
+    return at
+  } catch (error) {
+    if (!(error instanceof PromDrError) || error.code !== 'DAMAGED') throw error
+    await handle.truncate(0)
+    intake.restart()
+    return 0
+  }
+}
+
+async function writeAll(handle: Awaited<ReturnType<typeof open>>, piece: Uint8Array, position: number): Promise<void> {
+  let written = 0
+  while (written < piece.byteLength) {
+    const { bytesWritten } = await handle.write(piece, written, piece.byteLength - written, position + written)
+    written += bytesWritten
+  }
+}
