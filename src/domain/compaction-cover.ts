@@ -14,12 +14,13 @@ export interface Coverable {
  *
  * They do when their sources partition the block's, their sample counts add up to its own (so nothing was deleted or
  * merged away), and neither side has tombstones: tombstones refer to one index and do not fit another's.
- * A set of one may be the block itself.
+ * A set of one may be the block itself. A block that does not say what it is made of, or how many samples it has, is
+ * covered by nothing: there is no evidence.
  *
  * Larger blocks are tried first: sources of stored blocks nest, as compaction only ever merges whole blocks.
  */
 export function coverOf<B extends Coverable>(block: Coverable, stored: readonly B[]): B[] | undefined {
-  if (block.hasTombstones) return undefined
+  if (block.hasTombstones || block.sources.length === 0 || block.numSamples === 0) return undefined
   const wanted = new Set(block.sources)
   const candidates = stored
     .filter((candidate) => !candidate.hasTombstones && candidate.sources.length > 0 && candidate.sources.every((source) => wanted.has(source)))
