@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { Agent as HttpAgent, type IncomingMessage, request as httpRequest, type RequestOptions as NodeRequestOptions } from 'node:http'
+import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as httpRequest, type RequestOptions as NodeRequestOptions } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { type ErrorCode, PromDrError, systemCode } from '../errors.ts'
 import { connectionFailure, type HttpFailureNames } from './http-failures.ts'
@@ -95,8 +95,7 @@ function exchange(url: URL, settings: NodeRequestOptions, options: Exchange): Pr
   const aborted = () => new PromDrError('INTERRUPTED', `interrupted while asking ${failures.service}`, { cause: signal?.reason })
   if (signal?.aborted) return Promise.reject(aborted())
   return new Promise((resolve, reject) => {
-    const start = url.protocol === 'https:' ? httpsRequest : httpRequest
-    const outgoing = start(url, settings)
+    const outgoing = open(url, settings, failures)
     const timers = [
       setTimeout(() => outgoing.destroy(fail(failures.unreachable, `did not answer within ${options.timeoutMs} ms`, 'is it overloaded, or is the timeout too short?')), options.timeoutMs),
     ]
@@ -131,6 +130,16 @@ function exchange(url: URL, settings: NodeRequestOptions, options: Exchange): Pr
     })
     outgoing.end(options.body)
   })
+}
+
+/** A certificate and a key that do not fit make Node throw at once. */
+function open(url: URL, settings: NodeRequestOptions, failures: HttpFailureNames): ClientRequest {
+  try {
+    return url.protocol === 'https:' ? httpsRequest(url, settings) : httpRequest(url, settings)
+  } catch (error) {
+    if (error instanceof Error) throw connectionFailure(error, { url: describeUrl(url), failures, reusedConnection: false })
+    throw error
+  }
 }
 
 async function readAll(incoming: IncomingMessage, limitBytes: number, tooLarge: PromDrError): Promise<Buffer> {

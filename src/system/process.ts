@@ -22,7 +22,7 @@ export interface ProgramResult {
 }
 
 const defaultOutputBytes = 16 * 1024 * 1024
-const killAfterMs = 5_000
+const killAfterMs = 2_000
 
 /**
  * Runs a program by its arguments, never through a shell, to its end. Any exit code is an answer.

@@ -142,7 +142,8 @@ export interface PrometheusApi {
   series(matchers: readonly LabelMatcher[], range: TimeRange & RequestOptions): Promise<Record<string, string>[]>
 
   /**
-   * Samples bit for bit, stale markers (7ff0000000000002) and NaNs (7ff8000000000001) as stored.
+   * Samples bit for bit, stale markers (7ff0000000000002) and NaNs (7ff8000000000001) as stored; only a negative zero
+   * comes back as zero, as the server leaves zeros out of its answer.
    * An `=` matcher on an external label's own value is not applied by the server: compare the labels of what comes back
    * (`domain/external-labels.ts`).
    */

@@ -12,6 +12,8 @@ export interface StartingServer {
 
 export interface ReadinessOptions {
   dataDir: string
+  /** What `dataDir` is relative to. */
+  cwd?: string
   readyTimeoutMs?: number
   onReplay?: (replay: WalReplay) => void
   signal?: AbortSignal
@@ -43,11 +45,11 @@ export async function waitUntilReady(server: StartingServer, options: ReadinessO
 }
 
 /** Whether *this* server answers: another may hold the port, for the moment it takes ours to fail on it. */
-async function answers({ api, isRunning }: StartingServer, { dataDir, onReplay, signal }: ReadinessOptions): Promise<boolean> {
+async function answers({ api, isRunning }: StartingServer, { dataDir, cwd = '.', onReplay, signal }: ReadinessOptions): Promise<boolean> {
   const options = { timeoutMs: probeTimeoutMs, ...(signal !== undefined && { signal }) }
   if (!isRunning) return false
   try {
-    if (await api.isReady(options)) return (await api.dataDirectory(options)) === resolve(dataDir)
+    if (await api.isReady(options)) return (await api.dataDirectory(options)) === resolve(cwd, dataDir)
     if (onReplay !== undefined) onReplay(await api.walReplay(options))
     return false
   } catch (error) {
