@@ -27,6 +27,8 @@ export interface RestoreContext {
   settings: { target?: string | undefined; owner?: string | undefined; retentionMs?: number | undefined; filesAtOnce: number }
   probe: TargetProbe
   startServer: StartServer
+  /** When the restore was decided on, of the clock's monotonic time: RTO counts from here. */
+  decidedAtMs: number
   clock: Clock
   logger: Logger
   progress: Progress
@@ -40,7 +42,8 @@ export interface RestoreContext {
  * @throws NO_RECOVERY_POINT, MOMENT_UNREACHABLE, PREFLIGHT_REFUSED, DAMAGED, STORE_*
  */
 export async function restore(context: RestoreContext, request: RestoreRequest): Promise<RestoreReport> {
-  const watch = new Stopwatch(context.clock)
+  const watch = new Stopwatch(context.clock, context.decidedAtMs)
+  watch.stages.push({ name: 'start prom-dr', durationMs: watch.totalMs() })
   const requestedAtMs = context.clock.now().getTime()
   const instance = request.instance ?? context.instance
   const target = resolve(request.target ?? context.settings.target ?? missingTarget())

@@ -6,9 +6,10 @@ export class Stopwatch {
   readonly #clock: Clock
   readonly #startMs: number
 
-  constructor(clock: Clock) {
+  /** `sinceMs`: of the clock's monotonic time; default is now. */
+  constructor(clock: Clock, sinceMs: number = clock.monotonicMs()) {
     this.#clock = clock
-    this.#startMs = clock.monotonicMs()
+    this.#startMs = sinceMs
   }
 
   /** Runs a stage; it is recorded also when it fails. */

@@ -1,0 +1,130 @@
+import { statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import type { Config } from './config/config.ts'
+import { renderConfig } from './config/render-config.ts'
+import type { Progress } from './domain/progress.ts'
+import type { PrometheusVersion } from './domain/prometheus-version.ts'
+import { hasCode } from './errors.ts'
+import { createPrometheusApi } from './integrations/prometheus/http-prometheus-api.ts'
+import { binaryVersion } from './integrations/prometheus/prometheus-version.ts'
+import { startThrowawayServer } from './integrations/prometheus/throwaway-server.ts'
+import type { StartServer } from './operations/answer-check.ts'
+import { type NamedStore, backup } from './operations/backup.ts'
+import type { BackupReport, BackupRequest } from './operations/backup-report.ts'
+import { doctor } from './operations/doctor.ts'
+import type { DoctorReport } from './operations/doctor-report.ts'
+import { init } from './operations/init.ts'
+import type { InitReport, InitRequest } from './operations/init-report.ts'
+import { list } from './operations/list.ts'
+import type { ListReport, ListRequest } from './operations/list-report.ts'
+import { restore } from './operations/restore.ts'
+import type { RestoreReport, RestoreRequest } from './operations/restore-report.ts'
+import { show } from './operations/show.ts'
+import type { ShowReport, ShowRequest } from './operations/show-report.ts'
+import { verify } from './operations/verify.ts'
+import type { VerifyReport, VerifyRequest } from './operations/verify-report.ts'
+import { openObjectStore } from './stores/open-store.ts'
+import { createRateLimitedStore } from './stores/rate-limited-store.ts'
+import { systemClock } from './system/clock.ts'
+import type { Logger } from './system/logger.ts'
+import { isDeadHere, ownerNames, ownerNumbers, thisProcess } from './system/machine.ts'
+import { writeNewFile } from './system/new-file.ts'
+import { processesUsing } from './system/open-files.ts'
+
+/** What a run of the program hands to its operations. */
+export interface Surroundings {
+  logger: Logger
+  progress: Progress
+  signal: AbortSignal
+  /** When the command was given, of the monotonic clock, ms: 0 is the start of the process. */
+  decidedAtMs: number
+}
+
+/** The verbs, wired to real adapters. Nothing is connected to before one is called. */
+export interface ComposedOperations {
+  backup(request: BackupRequest): Promise<BackupReport>
+  list(request: ListRequest): Promise<ListReport>
+  show(request: ShowRequest): Promise<ShowReport>
+  verify(request: VerifyRequest): Promise<VerifyReport>
+  restore(request: RestoreRequest): Promise<RestoreReport>
+  doctor(): Promise<DoctorReport>
+  init(request: InitRequest): Promise<InitReport>
+  /** Releases connections. */
+  close(): Promise<void>
+}
+
+/** The one place that constructs adapters. */
+export function compose(config: Config, surroundings: Surroundings): ComposedOperations {
+  const { logger, progress, signal } = surroundings
+  const clock = systemClock
+  const { url, basicAuth, bearerTokenFile, tls, timeoutMs, binary = 'prometheus', dataDir } = config.prometheus
+  const prometheus = createPrometheusApi({ url, timeoutMs, ...(basicAuth && { basicAuth }), ...(bearerTokenFile !== undefined && { bearerTokenFile }), ...(tls && { tls }) })
+  let opened: NamedStore[] | undefined
+  const repositories = () => (opened ??= config.repositories.map((repository) => ({ name: repository.name, store: openStore(config, repository, surroundings) })))
+  const self = thisProcess()
+  const isDead = (other: typeof self) => isDeadHere(other, self)
+  const uid = process.getuid?.() ?? 0
+  const filesAtOnce = config.transfer.concurrency
+  const target = config.restore.target ?? dataDir
+  const localVersion = () => versionOf(binary)
+  const shared = { clock, logger, progress, signal }
+  return {
+    backup: (request) => backup({
+      ...shared, instance: config.instance, prometheus, dataDir, repositories: repositories(), self, isDead, ownerNames,
+      settings: { compactedSpanMs: config.backup.compactedSpan, timezone: config.backup.timezone, knownAnswers: config.backup.knownAnswers, filesAtOnce },
+    }, request),
+    list: (request) => list({ repositories: repositories(), signal }, request),
+    show: (request) => show({ repositories: repositories(), instance: config.instance, signal }, request),
+    verify: (request) => verify({ ...shared, repositories: repositories(), scratchDir: tmpdir(), startServer: serverStarter(binary), settings: { filesAtOnce } }, request),
+    restore: (request) => restore({
+      ...shared, instance: config.instance, repositories: repositories(), startServer: serverStarter(binary), decidedAtMs: surroundings.decidedAtMs,
+      settings: { target, owner: config.restore.owner, retentionMs: config.restore.retentionMs, filesAtOnce },
+      probe: { prometheus, processesUsing, ownerNumbers, localVersion, uid },
+    }, request),
+    doctor: () => doctor({
+      instance: config.instance, prometheus, dataDir, localVersion, clock, signal,
+      repositories: config.repositories.map((repository) => ({ name: repository.name, store: openStore(config, repository, surroundings, 0) })),
+      host: { nodeVersion: process.version, machineId: self.machineId, uid, config: describeFile(config) },
+      settings: { target, retentionMs: config.restore.retentionMs },
+    }),
+    init: (request) => init({
+      instance: config.instance, prometheus, prometheusUrl: url, repositoryUrl: config.repositories[0]?.url ?? '', render: renderConfig, writeNewFile, signal,
+    }, request),
+    async close() {
+      prometheus.close()
+      await Promise.all((opened ?? []).map(({ store }) => store.close()))
+    },
+  }
+}
+
+/** `doctor` wants to know at once: it gives no budget for waiting out an outage. */
+function openStore(config: Config, repository: Config['repositories'][number], { logger }: Surroundings, retryBudgetMs = config.transfer.retryBudgetMs) {
+  const { url, s3 } = repository
+  const store = openObjectStore({ url, ...(s3 !== undefined && { s3 }) }, { clock: systemClock, logger, retryBudgetMs })
+  const { uploadBytesPerSecond, downloadBytesPerSecond } = config.transfer
+  if (uploadBytesPerSecond === undefined && downloadBytesPerSecond === undefined) return store
+  return createRateLimitedStore(store, { clock: systemClock, ...(uploadBytesPerSecond !== undefined && { uploadBytesPerSecond }), ...(downloadBytesPerSecond !== undefined && { downloadBytesPerSecond }) })
+}
+
+function serverStarter(binary: string): StartServer {
+  return async (dataDir, { externalLabels, flags, logFile, signal }) => {
+    const server = await startThrowawayServer(dataDir, { binary, externalLabels, flags, logFile, signal })
+    return { api: server.api, stop: () => server.stop() }
+  }
+}
+
+/** Undefined where no Prometheus is installed: a restore can go without. */
+async function versionOf(binary: string): Promise<PrometheusVersion | undefined> {
+  try {
+    return await binaryVersion(binary)
+  } catch (error) {
+    if (hasCode(error, 'PROGRAM_MISSING')) return undefined
+    throw error
+  }
+}
+
+function describeFile(config: Config): { path: string; mode: number; holdsSecrets: boolean } | null {
+  if (config.source === null) return null
+  const holdsSecrets = config.prometheus.basicAuth?.password !== undefined || config.repositories.some(({ s3 }) => s3?.secretAccessKey !== undefined)
+  return { path: config.source, mode: statSync(config.source).mode & 0o777, holdsSecrets }
+}
