@@ -47,15 +47,23 @@ export function planRestore<Point extends PlannablePoint>(sources: readonly Plan
   }
   const { point, stoppedBy } = choosePoint(points, at, options)
   const blocks = point.head.kind === 'block' ? [...point.blocks, point.head.block] : [...point.blocks]
-  const warnings = point.head.kind === 'omitted' ? [`recovery point ${point.id} was made without the head: samples newer than its newest block are not in it`] : []
   return {
     point,
     sources: sources.filter((source) => source.points.some((candidate) => candidate.id === point.id)).map((source) => source.name),
     recoverableAt: point.maxTime,
     stoppedBy,
     blocks: blocks.sort((a, b) => b.maxTime - a.maxTime || (a.ulid < b.ulid ? 1 : -1)),
-    warnings,
+    warnings: warningsOf(point, at),
   }
+}
+
+function warningsOf(point: PlannablePoint, at: RestoreMoment): string[] {
+  const warnings: string[] = []
+  if (point.head.kind === 'omitted') warnings.push(`recovery point ${point.id} was made without the head: samples newer than its newest block are not in it`)
+  if (at.kind === 'time' && point.maxTime !== null && point.maxTime > at.ms) {
+    warnings.push(`recovery point ${point.id} has samples that their targets dated ahead, up to ${new Date(point.maxTime).toISOString()}`)
+  }
+  return warnings
 }
 
 /** Oldest first; the same recovery point in several sources counts once. */
@@ -73,10 +81,15 @@ function choosePoint<Point extends PlannablePoint>(points: readonly Point[], at:
     throw new PromDrError('NO_RECOVERY_POINT', `there is no recovery point ${at.id}`, { hint: 'run "prom-dr list" to see the ids' })
   }
   const before = points.filter((point) => point.createdAt <= at.ms).at(-1)
-  const exact = points.find((point) => (point.maxTime ?? point.createdAt) <= at.ms && at.ms <= point.createdAt) ?? (before?.createdAt === at.ms ? before : undefined)
+  const exact = points.find((point) => answersFrom(point) <= at.ms && at.ms <= point.createdAt) ?? (before?.createdAt === at.ms ? before : undefined)
   if (exact !== undefined) return { point: exact, stoppedBy: 'recovery-point' }
   if (options.nearest && before !== undefined) return { point: before, stoppedBy: 'nearest' }
   throw unreachable(points, at.ms, before)
+}
+
+/** From its newest sample on, ms: there was nothing more to come until it was made. Without its head that is not known. */
+function answersFrom(point: PlannablePoint): number {
+  return point.head.kind === 'omitted' ? point.createdAt : (point.maxTime ?? point.createdAt)
 }
 
 function unreachable(points: readonly PlannablePoint[], atMs: number, before: PlannablePoint | undefined): PromDrError {
