@@ -8,7 +8,7 @@ import { messageOf, PromDrError } from '../errors.ts'
 import { type Clock, systemClock } from '../system/clock.ts'
 import { type Logger, silentLogger } from '../system/logger.ts'
 import { throwIfInterrupted } from './interruption.ts'
-import { s3Error } from './s3-errors.ts'
+import { s3Code, s3Error } from './s3-errors.ts'
 import { refuseWebPages } from './s3-middleware.ts'
 
 export interface S3Settings {
@@ -81,8 +81,15 @@ export function connectS3(options: S3Options): S3Connection {
     logger: options.logger ?? silentLogger,
     async call({ action, key, signal }, request) {
       throwIfInterrupted(signal)
+      const sendOptions = signal === undefined ? {} : { abortSignal: signal }
       try {
-        return await request(signal === undefined ? {} : { abortSignal: signal })
+        try {
+          return await request(sendOptions)
+        } catch (error) {
+          // The SDK has learned the server's time from this answer, but tries again by itself only in some cases.
+          if (s3Code(error) !== 'RequestTimeTooSkewed') throw error
+          return await request(sendOptions)
+        }
       } catch (error) {
         throw s3Error(error, { ...where, action, key, signal, now: clock.now() })
       }

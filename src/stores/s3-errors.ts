@@ -34,7 +34,19 @@ export function s3Error(thrown: unknown, context: S3ErrorContext): PromDrError {
   const error: SdkError = thrown instanceof Error ? thrown : new Error(String(thrown))
   const what = `cannot ${context.action} ${context.key === undefined ? context.url : `${context.key} in ${context.url}`}`
   const { code, message, hint } = networkVerdict(error, context) ?? answerVerdict(error, context)
-  return new PromDrError(code, `${what}: ${message}`, { cause: error, ...(hint !== undefined && { hint }) })
+  return new PromDrError(code, `${what}: ${message}`, { cause: withoutRequest(error), ...(hint !== undefined && { hint }) })
+}
+
+/** The SDK's errors carry the whole request, with its authorization and session token: only what tells the reason is kept. */
+function withoutRequest(error: SdkError): Error {
+  const kept: SdkError & { code?: string } = new Error(error.message)
+  kept.name = error.name
+  if (error.stack !== undefined) kept.stack = error.stack
+  const code = networkCode(error)
+  if (code !== undefined) kept.code = code
+  if (error.Code !== undefined) kept.Code = error.Code
+  if (error.$metadata?.httpStatusCode !== undefined) kept.$metadata = { httpStatusCode: error.$metadata.httpStatusCode }
+  return kept
 }
 
 /** The server's name for the error; HEAD requests have none, then the SDK makes one up from the status. */

@@ -1,0 +1,92 @@
+import { fileURLToPath } from 'node:url'
+import { PromDrError } from '../errors.ts'
+import type { Clock } from '../system/clock.ts'
+import type { Logger } from '../system/logger.ts'
+import { createFileStore } from './file-store.ts'
+import { isKey } from './keys.ts'
+import type { ObjectStore } from './object-store.ts'
+import { createRetryingStore } from './retrying-store.ts'
+import type { S3Settings } from './s3-client.ts'
+import { createS3Store } from './s3-store.ts'
+
+export interface ObjectStoreConfig {
+  /** `file:///directory` or `s3://bucket/prefix`. */
+  url: string
+  s3?: S3Settings
+}
+
+export interface OpenStoreOptions {
+  clock: Clock
+  logger: Logger
+  /** How long outages are waited out. 0: an error is an error at once, as `doctor` wants it. Default: 2 minutes. */
+  retryBudgetMs?: number
+}
+
+/** Where an object store's URL points. */
+export type StoreLocation = { scheme: 'file'; root: string } | { scheme: 's3'; bucket: string; prefix: string }
+
+const urlHint = 'write file:///absolute/directory or s3://bucket/prefix'
+const leastPartBytes = 5 * 1024 * 1024
+const mostPartBytes = 96 * 1024 * 1024
+const mostConcurrency = 32
+
+/**
+ * The store of a URL, with outages waited out. Nothing is connected to yet.
+ * @throws CONFIG_INVALID
+ */
+export function openObjectStore(config: ObjectStoreConfig, { clock, logger, retryBudgetMs }: OpenStoreOptions): ObjectStore {
+  const location = parseStoreUrl(config.url)
+  const store = location.scheme === 'file' ? createFileStore({ root: location.root, clock }) : createS3Store({ ...checkSettings(config.s3 ?? {}), ...location, clock, logger })
+  if (retryBudgetMs === 0) return store
+  return createRetryingStore(store, { clock, logger, ...(retryBudgetMs !== undefined && { budgetMs: retryBudgetMs }) })
+}
+
+/** @throws CONFIG_INVALID; credentials in the URL are refused without being repeated */
+export function parseStoreUrl(url: string): StoreLocation {
+  if (/^[a-z0-9]+:\/\/[^/]*@/i.test(url)) throw invalid('the url of a repository has credentials in it', 'put them into s3.accessKeyId and s3.secretAccessKey, or the environment')
+  if (/^file:/i.test(url)) return { scheme: 'file', root: fileRoot(url) }
+  const s3 = /^s3:\/\/([^/?#]+)(?:\/([^?#]*))?$/i.exec(url)
+  if (s3 === null) throw invalid(`${JSON.stringify(url)} is not the url of an object store`, urlHint)
+  const [, bucket = '', path = ''] = s3
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket)) throw invalid(`${JSON.stringify(bucket)} in ${url} is not the name of a bucket`, urlHint)
+  const prefix = path.replace(/^\/+|\/+$/g, '')
+  if (prefix !== '' && !isKey(prefix)) throw invalid(`the prefix ${JSON.stringify(prefix)} in ${url} has an empty, "." or ".." segment or a forbidden character`, urlHint)
+  return { scheme: 's3', bucket, prefix: prefix === '' ? '' : `${prefix}/` }
+}
+
+function fileRoot(url: string): string {
+  if (!/^file:\/\/(localhost)?\/[^?#]*$/i.test(url)) throw invalid(`${JSON.stringify(url)} does not name an absolute directory`, 'write file:///absolute/directory, with three slashes')
+  let root: string
+  try {
+    root = fileURLToPath(url)
+  } catch (error) {
+    throw invalid(`${JSON.stringify(url)} does not name a directory: ${(error as Error).message}`, urlHint)
+  }
+  if (root === '/') throw invalid('a repository cannot be the root directory', urlHint)
+  return root
+}
+
+function checkSettings(settings: S3Settings): S3Settings {
+  const { endpoint, accessKeyId, secretAccessKey, sessionToken, partSizeBytes, concurrency, timeoutMs } = settings
+  if (endpoint !== undefined && !isEndpoint(endpoint)) throw invalid('s3.endpoint is not http(s)://host[:port] without path and credentials', 'write for example https://s3.example.org:9000')
+  if ((accessKeyId === undefined) !== (secretAccessKey === undefined)) throw invalid('of s3.accessKeyId and s3.secretAccessKey only one is given', 'give both, or neither to use the environment, the profile or the role of the host')
+  if (sessionToken !== undefined && accessKeyId === undefined) throw invalid('s3.sessionToken is given without s3.accessKeyId', 'give all three')
+  checkNumber('partSizeBytes', partSizeBytes, leastPartBytes, mostPartBytes)
+  checkNumber('concurrency', concurrency, 1, mostConcurrency)
+  checkNumber('timeoutMs', timeoutMs, 1, 3_600_000)
+  return settings
+}
+
+function checkNumber(name: string, value: number | undefined, least: number, most: number): void {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= least && value <= most)) return
+  throw invalid(`s3.${name} is ${value}`, `choose a whole number from ${least} to ${most}`)
+}
+
+function isEndpoint(endpoint: string): boolean {
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
+  return url !== undefined && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '' && url.pathname === '/' && url.search === '' && url.hash === ''
+}
+
+function invalid(message: string, hint: string): PromDrError {
+  return new PromDrError('CONFIG_INVALID', message, { hint })
+}
