@@ -15,7 +15,7 @@
  *   await remoteWrite(prometheus.url, [{ labels, samples }])           // days of blocks in seconds: support/remote-write.ts
  *
  * Guard a test with `needPrograms(ctx, 'prometheus')`, or a suite with `describe.skipIf(missingPrograms('prometheus'))`.
- * PROM_DR_TEST_PROMETHEUS names another binary than the installed one (`npm run test:matrix` uses it).
+ * PROM_DR_TEST_PROMETHEUS names another binary than the installed one: `support/other-suite.ts`.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
