@@ -1,9 +1,9 @@
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 /** What happens to one request on its way to the real server. */
 export type ProxyFault =
-  | { kind: 'answer'; status: number; body: string; contentType?: string }
+  | { kind: 'answer'; status: number; body: string; contentType?: string; etag?: string }
   | { kind: 'hang' }
   /** The connection is closed before the request arrives. */
   | { kind: 'close' }
@@ -18,6 +18,7 @@ export interface ProxiedRequest {
   method: string
   /** With the query. */
   path: string
+  headers: IncomingHttpHeaders
 }
 
 export interface S3FaultProxy {
@@ -40,7 +41,7 @@ export async function startS3FaultProxy(upstream: string): Promise<S3FaultProxy>
   let decide: (request: ProxiedRequest, count: number) => ProxyFault | undefined = () => undefined
 
   const server = createServer((incoming, outgoing) => {
-    const seen = { method: incoming.method ?? '', path: incoming.url ?? '' }
+    const seen = { method: incoming.method ?? '', path: incoming.url ?? '', headers: incoming.headers }
     requests.push(seen)
     const fault = decide(seen, ++count)
     if (fault !== undefined) injected++
@@ -48,7 +49,7 @@ export async function startS3FaultProxy(upstream: string): Promise<S3FaultProxy>
     outgoing.on('error', () => undefined)
     if (fault?.kind === 'close') incoming.socket.destroy()
     else if (fault?.kind === 'hang') incoming.resume()
-    else if (fault?.kind === 'answer') incoming.resume().on('end', () => outgoing.writeHead(fault.status, { 'content-type': fault.contentType ?? 'application/xml', connection: 'close' }).end(fault.body))
+    else if (fault?.kind === 'answer') incoming.resume().on('end', () => outgoing.writeHead(fault.status, { 'content-type': fault.contentType ?? 'application/xml', connection: 'close', ...(fault.etag !== undefined && { etag: fault.etag }) }).end(fault.body))
     else forward(target, { incoming, outgoing, fault })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

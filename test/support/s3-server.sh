@@ -1,8 +1,9 @@
 #!/bin/bash
-# A throw-away Ceph RGW (S3) from Debian packages: one monitor, one OSD in memory, one gateway, on loopback.
+# A throw-away Ceph RGW (S3) from Debian packages: one monitor, one OSD, one gateway, on loopback.
 #   s3-server.sh start DIR PORT TLS_PORT MON_PORT   S3 on 127.0.0.1:PORT, with TLS on TLS_PORT (DIR/ca.pem signed it)
 #   s3-server.sh stop DIR                           ends the processes that it started
 #   s3-server.sh watch DIR PID                      stops it when process PID is gone
+# Objects are in memory; PROM_DR_TEST_S3_STORE=bluestore has them on disk, as benchmarks want.
 # PROM_DR_TEST_RGW=20 takes the gateway of Debian sid, in a chroot made with debootstrap (needs root, and mount).
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -27,16 +28,16 @@ prepare_root() {
   if [ ! -e "$ROOT/.prom-dr-complete" ]; then
     debootstrap --variant=minbase sid "$ROOT" "$(mirror)" /usr/share/debootstrap/scripts/sid
     mount_once -t proc proc "$ROOT/proc"
-    mount_once --bind /dev "$ROOT/dev"
     printf '#!/bin/sh\nexit 101\n' >"$ROOT/usr/sbin/policy-rc.d"
     chmod +x "$ROOT/usr/sbin/policy-rc.d"
     DEBIAN_FRONTEND=noninteractive chroot "$ROOT" apt-get install -y -qq --no-install-recommends radosgw ceph-mon ceph-osd ceph-common
     touch "$ROOT/.prom-dr-complete"
   fi
+  # /dev is the chroot's own, never a mount of the machine's: someone may remove the cache.
   mount_once -t proc proc "$ROOT/proc"
-  mount_once --bind /dev "$ROOT/dev"
   mkdir -p "$ROOT$DIR"
   mount_once --bind "$DIR" "$ROOT$DIR"
+  echo "$ROOT" >"$DIR/root"
 }
 
 background() {
@@ -99,9 +100,12 @@ mon data avail crit = 1
 mon data avail warn = 2
 [osd]
 osd data = $DIR/osd
-osd objectstore = memstore
+osd objectstore = ${PROM_DR_TEST_S3_STORE:-memstore}
 osd crush initial weight = 1
 memstore device bytes = ${PROM_DR_TEST_S3_BYTES:-8589934592}
+bluestore block size = ${PROM_DR_TEST_S3_BYTES:-8589934592}
+bluestore fsck on mkfs = false
+osd memory target = 1073741824
 osd scrub begin hour = 0
 osd scrub end hour = 1
 osd deep scrub interval = 31536000
@@ -177,7 +181,15 @@ stop() {
     kill -9 "$(cat "$DIR/$name.pid")" 2>/dev/null || true
     rm -f "$DIR/$name.pid"
   done
-  if [ -n "$ROOT" ] && mountpoint -q "$ROOT$DIR"; then umount "$ROOT$DIR"; fi
+  [ -s "$DIR/root" ] || return 0
+  ROOT=$(cat "$DIR/root")
+  # A process that was just killed may hold the mounts for a moment.
+  for _ in $(seq 50); do
+    if ! mountpoint -q "$ROOT$DIR" || umount "$ROOT$DIR" 2>/dev/null; then break; fi
+    sleep 0.1
+  done
+  rmdir "$ROOT$DIR" 2>/dev/null || true
+  umount "$ROOT/proc" 2>/dev/null || true # another server may still use it
 }
 
 case "${1:-}" in
@@ -196,7 +208,7 @@ watch)
   rm -rf "$DIR"
   ;;
 *)
-  sed -n 2,6p "$0" >&2
+  sed -n 2,7p "$0" >&2
   exit 2
   ;;
 esac
