@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { mkdir, mkdtemp, readdir, readFile, rm, statfs, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, type TestContext } from 'vitest'
 import { createFileStore } from '../../src/stores/file-store.ts'
 import { objectStoreContract } from '../contracts/object-store-contract.ts'
 import { collect, digestOf, keysOf, patternBody, textBody } from '../support/bodies.ts'
@@ -84,13 +84,7 @@ describe('the file store', () => {
   })
 
   test('a full file system is DISK_FULL and leaves nothing', async (context) => {
-    await mkdir(root, { recursive: true })
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', root])
-    if (mounted.status !== 0) {
-      if (process.env['PROM_DR_REQUIRE_PROGRAMS'] === '1' && process.getuid?.() === 0) expect.fail(`mount: ${mounted.stderr}`)
-      context.skip('a small file system can be mounted by root only')
-    }
-    try {
+    await withSmallFileSystem(context, async () => {
       const store = createFileStore({ root })
       await store.create('before', textBody('x'))
       const full = { code: 'DISK_FULL', message: expect.stringContaining(root), hint: expect.stringContaining('df') }
@@ -98,9 +92,22 @@ describe('the file store', () => {
       await expect(store.put('before', patternBody(5_000_000))).rejects.toMatchObject(full)
       expect(await keysOf(store)).toEqual(['before'])
       expect((await statfs(root)).bfree).toBeGreaterThan(400)
-    } finally {
-      spawnSync('umount', [root])
-    }
+    })
+  })
+
+  test('a file system that is mounted read-only is STORE_DENIED to writes, and can be read', async (context) => {
+    await withSmallFileSystem(context, async () => {
+      await createFileStore({ root }).create('before', textBody('x'))
+      expect(spawnSync('mount', ['-o', 'remount,ro', root]).status).toBe(0)
+      const store = createFileStore({ root })
+      const denied = { code: 'STORE_DENIED', message: expect.stringContaining(root), hint: expect.stringContaining('read-only') }
+      await expect(store.create('new', textBody('x'))).rejects.toMatchObject(denied)
+      await expect(store.put('before', textBody('y'))).rejects.toMatchObject(denied)
+      await expect(store.delete(['before'])).rejects.toMatchObject(denied)
+      await expect(store.capabilities('')).rejects.toMatchObject(denied)
+      expect(await keysOf(store)).toEqual(['before'])
+      await store.now()
+    })
   })
 
   test('removes temporary files that nobody has written to for a day, and no younger ones', async () => {
@@ -163,4 +170,19 @@ function messages(child: ChildProcess, count: number): Promise<void> {
     })
     child.once('exit', (code) => reject(new Error(`the writer ended with code ${code} after ${seen} messages`)))
   })
+}
+
+/** Runs the body with a file system of 3 MB mounted at the root of the store; needs to be root. */
+async function withSmallFileSystem(context: TestContext, run: () => Promise<void>): Promise<void> {
+  await mkdir(root, { recursive: true })
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', root])
+  if (mounted.status !== 0) {
+    if (process.env['PROM_DR_REQUIRE_PROGRAMS'] === '1' && process.getuid?.() === 0) throw new Error(`mount: ${mounted.stderr}`)
+    context.skip('a small file system can be mounted by root only')
+  }
+  try {
+    await run()
+  } finally {
+    spawnSync('umount', [root])
+  }
 }

@@ -14,7 +14,7 @@ export default function setup(): () => void {
   process.env['PROM_DR_TEST_S3_OWNER'] = String(process.pid)
   const stop = () => {
     if (!existsSync(directory)) return
-    spawnSync(s3ServerScript, ['stop', join(directory, 'cluster')], { stdio: 'inherit' })
+    spawnSync(s3ServerScript, ['stop', directory], { stdio: 'inherit' })
     rmSync(directory, { recursive: true, force: true })
   }
   process.once('exit', stop)

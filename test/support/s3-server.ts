@@ -96,16 +96,14 @@ function writeAnswer(path: string, answer: object): void {
 }
 
 async function start(directory: string, timeoutMs: number): Promise<TestS3Server> {
-  const cluster = join(directory, 'cluster')
-  mkdirSync(cluster)
   const [port, tlsPort, monitorPort] = await freePorts(3)
   const keys = { accessKeyId: 'TESTACCESSKEY0001', secretAccessKey: randomUUID().replaceAll('-', '') }
-  spawn(s3ServerScript, ['watch', cluster, process.env['PROM_DR_TEST_S3_OWNER'] ?? String(process.pid)], { detached: true, stdio: 'ignore' }).unref()
-  await promisify(execFile)(s3ServerScript, ['start', cluster, `${port}`, `${tlsPort}`, `${monitorPort}`], {
+  spawn(s3ServerScript, ['watch', directory, process.env['PROM_DR_TEST_S3_OWNER'] ?? String(process.pid)], { detached: true, stdio: 'ignore' }).unref()
+  await promisify(execFile)(s3ServerScript, ['start', directory, `${port}`, `${tlsPort}`, `${monitorPort}`], {
     env: { ...process.env, PROM_DR_TEST_S3_ACCESS_KEY: keys.accessKeyId, PROM_DR_TEST_S3_SECRET_KEY: keys.secretAccessKey },
     timeout: timeoutMs,
   })
-  return { ...keys, endpoint: `http://127.0.0.1:${port}`, tlsEndpoint: `https://127.0.0.1:${tlsPort}`, caFile: join(cluster, 'ca.pem'), region: 'us-east-1' }
+  return { ...keys, endpoint: `http://127.0.0.1:${port}`, tlsEndpoint: `https://127.0.0.1:${tlsPort}`, caFile: join(directory, 'ca.pem'), region: 'us-east-1' }
 }
 
 /** Ports that are free now, all different. */
