@@ -1,3 +1,4 @@
+import { formatByteSize } from './byte-size.ts'
 import { formatDuration } from './duration.ts'
 import type { NamedBlock } from './recovery-point.ts'
 
@@ -83,7 +84,7 @@ function checkPlace(facts: TargetFacts, request: PreflightRequest): PreflightChe
 
 function checkSpace(facts: TargetFacts, request: PreflightRequest): PreflightCheck {
   const wanted = request.neededBytes + reserveBytes
-  return check('space', facts.freeBytes >= wanted, `${facts.freeBytes} bytes free, ${wanted} needed`, `free ${wanted - facts.freeBytes} bytes on the file system of ${facts.path}, or restore to another --target`)
+  return check('space', facts.freeBytes >= wanted, `${formatByteSize(facts.freeBytes)} free, ${formatByteSize(wanted)} needed`, `free ${formatByteSize(wanted - facts.freeBytes)} on the file system of ${facts.path}, or restore to another --target`)
 }
 
 /** One block dated ahead makes a server refuse every live sample as out of bounds. */
