@@ -9,9 +9,20 @@ interface Options {
 
 const maxDocumentBytes = 64 * 1024 * 1024
 
-/** Reads a sealed document and checks it against its schema. @throws OBJECT_NOT_FOUND, DAMAGED */
-export async function readDocument<T>(store: ObjectStore, key: string, schema: z.ZodType<T>, options: Options = {}): Promise<T> {
+/**
+ * Reads a sealed document and checks it against its schema. With `newestVersion` its `version` is looked at first: what
+ * else a newer document says is not for this program's schema to judge.
+ * @throws OBJECT_NOT_FOUND, DAMAGED, REPOSITORY_TOO_NEW
+ */
+export async function readDocument<T>(store: ObjectStore, key: string, schema: z.ZodType<T>, options: Options & { newestVersion?: number } = {}): Promise<T> {
   const value = unsealJson(await readSmallObject(store, key, maxDocumentBytes, options), key)
+  const { newestVersion = Number.POSITIVE_INFINITY } = options
+  if (typeof value['version'] === 'number' && value['version'] > newestVersion) {
+    throw new PromDrError('REPOSITORY_TOO_NEW', `${key} in ${store.url} has version ${value['version']}; this prom-dr knows up to ${newestVersion}`, {
+      hint: 'upgrade prom-dr on this host; nothing was changed',
+      details: { key },
+    })
+  }
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]

@@ -26,8 +26,7 @@ export interface RepositoryFormat {
  */
 export async function readFormat(store: ObjectStore, options: { signal?: AbortSignal | undefined } = {}): Promise<RepositoryFormat> {
   try {
-    const format = await readDocument(store, formatKey, formatSchema, options)
-    if (format.version > formatVersion) throw tooNew(store, format.version)
+    const format = await readDocument(store, formatKey, formatSchema, { ...options, newestVersion: formatVersion })
     return { version: format.version, repositoryId: format.repositoryId }
   } catch (error) {
     if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
@@ -62,10 +61,4 @@ async function refuseHeadlessRepository(store: ObjectStore, options: { signal?: 
       details: { key: formatKey },
     })
   }
-}
-
-function tooNew(store: ObjectStore, version: number): PromDrError {
-  return new PromDrError('REPOSITORY_TOO_NEW', `the repository at ${store.url} has format ${version}; this prom-dr knows up to ${formatVersion}`, {
-    hint: 'upgrade prom-dr on this host; nothing was changed',
-  })
 }

@@ -11,7 +11,8 @@ export const manifestVersion = 1
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'not a SHA-256 in hex')
 const count = z.number().int().nonnegative()
-const time = z.number().int()
+/** What a JavaScript date can hold. */
+const time = z.number().int().min(-8.64e15).max(8.64e15)
 
 /** A file of a block below its prefix: nothing else can be named, so that a hostile manifest reaches no other path. */
 const blockFile = z.string().regex(/^(index|meta\.json|chunks\/\d{6})$/, 'not a file of a block')
@@ -28,7 +29,7 @@ const blockSchema = z.looseObject({
   files: z.record(blockFile, count).refine((files) => 'meta.json' in files && 'index' in files, 'a block has an index and a meta.json'),
   metaSha256: sha256,
   tombstones: z.looseObject({ sha256, sizeBytes: count }).optional(),
-})
+}).refine((block) => block.minTime < block.maxTime, 'a block has a time range')
 
 const labels = z.record(z.string(), z.string())
 
@@ -49,7 +50,7 @@ export const manifestSchema = z.looseObject({
     externalLabels: labels,
     flags: labels,
   }),
-  blocks: z.array(blockSchema),
+  blocks: z.array(blockSchema).refine((blocks) => new Set(blocks.map((block) => block.ulid)).size === blocks.length, 'a block is named once'),
   head: z.discriminatedUnion('kind', [
     z.looseObject({ kind: z.literal('block'), block: blockSchema }),
     z.looseObject({ kind: z.literal('empty') }),

@@ -40,10 +40,7 @@ export async function listRecoveryPointIds(store: ObjectStore, instance: string,
  */
 export async function readRecoveryPoint(store: ObjectStore, instance: string, request: { id: string } & Options): Promise<StoredRecoveryPoint> {
   const key = recoveryPointKey(instance, request.id)
-  const manifest = await readDocument(store, key, manifestSchema, request)
-  if (manifest.version > manifestVersion) {
-    throw new PromDrError('REPOSITORY_TOO_NEW', `${key} has version ${manifest.version}; this prom-dr reads up to ${manifestVersion}`, { hint: 'upgrade prom-dr on this host' })
-  }
+  const manifest = await readDocument(store, key, manifestSchema, { ...request, newestVersion: manifestVersion })
   if (manifest.id !== request.id || manifest.instance !== instance) {
     throw new PromDrError('DAMAGED', `${key} is the manifest of ${manifest.instance}/${manifest.id}: it was moved or copied`, {
       hint: 'take the manifest from another repository', details: { key },
@@ -93,7 +90,11 @@ export async function listHeldIds(store: ObjectStore, instance: string, options:
  * The commit: before this call the recovery point does not exist, after it it does. Everything that it names must be
  * stored by now.
  * @returns the manifest's size in bytes
+ * @throws INTERNAL when this program could not read the manifest again: better no recovery point than one that fails when it is needed
  */
 export async function commitRecoveryPoint(store: ObjectStore, point: StoredRecoveryPoint, options: Options = {}): Promise<number> {
-  return createDocument(store, recoveryPointKey(point.instance, point.id), toManifest(point), options)
+  const manifest = toManifest(point)
+  const issue = manifestSchema.safeParse(manifest).error?.issues[0]
+  if (issue !== undefined) throw new PromDrError('INTERNAL', `the manifest of ${point.instance}/${point.id} could not be read again: ${issue.path.join('.')}: ${issue.message}`)
+  return createDocument(store, recoveryPointKey(point.instance, point.id), manifest, options)
 }
