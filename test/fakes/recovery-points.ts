@@ -52,7 +52,7 @@ export function recoveryPoint(more: Partial<RecoveryPoint> = {}): RecoveryPoint 
 }
 
 /** As `recoveryPoint`, with known answers as a manifest has them: of no series. */
-export function storedRecoveryPoint(more: Partial<StoredRecoveryPoint> = {}): StoredRecoveryPoint {
-  const { knownAnswers: _, ...point } = recoveryPoint(more as Partial<RecoveryPoint>)
-  return { ...point, knownAnswers: { seed: '', series: [], samples: 'Ow==', queries: [], dropped: 0 }, ...more }
+export function storedRecoveryPoint(more: Partial<Omit<RecoveryPoint, 'knownAnswers'>> = {}): StoredRecoveryPoint {
+  const { knownAnswers: _, ...point } = recoveryPoint(more)
+  return { ...point, knownAnswers: { seed: '', series: [], samples: 'Ow==', queries: [], dropped: 0 } }
 }
