@@ -72,7 +72,7 @@ export function givenSettings(variables: ReadonlyMap<string, string>): { variabl
 export function misspeltSettings(variables: ReadonlyMap<string, string>, used: ReadonlySet<string>): Problem[] {
   const known = [...Object.keys(settings), configVariable]
   return [...variables.keys()].flatMap((variable) => {
-    if (!variable.startsWith('PROM_DR_') || known.includes(variable) || used.has(variable)) return []
+    if (!variable.startsWith('PROM_DR_') || variable.startsWith('PROM_DR_TEST_') || known.includes(variable) || used.has(variable)) return []
     const nearest = closestMatch(variable, known, { maxDistance: 3 })
     return nearest === undefined ? [] : [{ path: [], variable, message: `is not a known variable; did you mean ${nearest}?` }]
   })

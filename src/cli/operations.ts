@@ -1,0 +1,20 @@
+import type { BackupReport, BackupRequest } from '../operations/backup-report.ts'
+import type { DoctorReport } from '../operations/doctor-report.ts'
+import type { InitReport, InitRequest } from '../operations/init-report.ts'
+import type { ListReport, ListRequest } from '../operations/list-report.ts'
+import type { RestoreReport, RestoreRequest } from '../operations/restore-report.ts'
+import type { ShowReport, ShowRequest } from '../operations/show-report.ts'
+import type { VerifyReport, VerifyRequest } from '../operations/verify-report.ts'
+
+/** What the verbs do, with their collaborators already given; a command parses, calls one of them and prints. */
+export interface Operations {
+  init(request: InitRequest): Promise<InitReport>
+  doctor(): Promise<DoctorReport>
+  backup(request: BackupRequest): Promise<BackupReport>
+  list(request: ListRequest): Promise<ListReport>
+  show(request: ShowRequest): Promise<ShowReport>
+  verify(request: VerifyRequest): Promise<VerifyReport>
+  restore(request: RestoreRequest): Promise<RestoreReport>
+  /** Releases connections; called once, also after a failure. */
+  close(): Promise<void>
+}

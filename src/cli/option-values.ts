@@ -1,0 +1,24 @@
+import { PromDrError, hasCode } from '../errors.ts'
+
+/** An option's parser whose refusal names the option. */
+export function named<T>(option: string, parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text)
+    } catch (error) {
+      if (!hasCode(error, 'USAGE')) throw error
+      throw new PromDrError('USAGE', `${option}: ${error.message}`, { ...(error.hint !== undefined && { hint: error.hint }), ...(error.details !== undefined && { details: error.details }) })
+    }
+  }
+}
+
+/** For an option that may be given several times. */
+export function collect(value: string, previous: string[] | undefined): string[] {
+  return [...(previous ?? []), value]
+}
+
+/** `user` or `user:group`, names or numbers. @throws USAGE */
+export function parseOwner(text: string): string {
+  if (/^[A-Za-z0-9_][\w.-]*(:[A-Za-z0-9_][\w.-]*)?$/.test(text)) return text
+  throw new PromDrError('USAGE', `${JSON.stringify(text)} is not an owner`, { hint: 'write user or user:group, as prometheus:prometheus' })
+}

@@ -1,0 +1,31 @@
+import type { BackupReport, RepositoryOutcome } from '../../operations/backup-report.ts'
+import type { Style } from '../output.ts'
+import { type Cell, facts, paragraphs, stagesLine, table, warnings } from './layout.ts'
+import { counted, formatByteSize, formatElapsed, formatInstant } from './units.ts'
+
+export function renderBackup(report: BackupReport, style: Style): string {
+  const point = report.recoveryPoint
+  const known = point.knownAnswers
+  const title = `${style.bold(`recovery point ${point.id}`)} of ${point.instance}`
+  const details = facts(
+    [
+      ['made', formatInstant(point.createdAt)],
+      ['newest sample', formatInstant(point.maxTime)],
+      ['tiers', point.tiers.join(', ') || 'none'],
+      ['content', `${counted(point.blocks, 'block')}, ${point.headIncluded ? 'with' : 'without'} the head; ${counted(point.samples, 'sample')}; ${formatByteSize(point.bytes)}`],
+      ['known answers', `${known.series} series, ${counted(known.samples, 'sample')}, ${counted(known.queries, 'query', 'queries')}${known.dropped > 0 ? `; ${known.dropped} dropped: they changed while they were read` : ''}`],
+      ['uploaded', `${formatByteSize(report.uploadedBytes)}; ${formatByteSize(report.reusedBytes)} were there already`],
+      ['took', `${formatElapsed(report.durationMs)} (${stagesLine(report.stages, formatElapsed)})`],
+    ],
+    style,
+  )
+  const columns = [{ title: 'REPOSITORY' }, { title: 'UPLOADED', right: true }, { title: 'BLOCKS' }, { title: 'RESULT' }]
+  return paragraphs(`${title}\n${details}`, table(columns, report.repositories.map((outcome) => outcomeRow(outcome, style)), style), warnings(report.warnings, style))
+}
+
+function outcomeRow(outcome: RepositoryOutcome, style: Style): Cell[] {
+  const blocks = `${outcome.uploadedBlocks} new, ${outcome.reusedBlocks} there already, ${outcome.coveredBlocks} covered by others`
+  const { error } = outcome
+  const result = outcome.ok ? { text: 'ok', paint: style.green } : { text: `failed: ${error?.message ?? 'unknown'}${error?.hint === undefined ? '' : ` (${error.hint})`}`, paint: style.red }
+  return [outcome.name, formatByteSize(outcome.uploadedBytes), outcome.ok ? blocks : '', result]
+}

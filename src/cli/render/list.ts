@@ -1,0 +1,40 @@
+import type { ListReport, ListedRecoveryPoint } from '../../operations/list-report.ts'
+import type { Style } from '../output.ts'
+import { facts, paragraphs, table, unreachableRepositories } from './layout.ts'
+import { counted, formatByteSize, formatInstant } from './units.ts'
+
+export function renderList(report: ListReport, style: Style): string {
+  const instances = report.instances.map((instance) => renderInstance(instance, style))
+  const none = instances.length === 0 && 'no recovery points yet: "prom-dr backup" makes one'
+  const damaged = report.damaged.map(({ repository, key, reason }) => `${style.red('damaged:')} ${repository}: ${key}: ${reason}`).join('\n')
+  return paragraphs(none, ...instances, damaged, unreachableRepositories(report.unreachable, style))
+}
+
+function renderInstance(instance: ListReport['instances'][number], style: Style): string {
+  const title = `${style.bold(instance.name)}: ${counted(instance.recoveryPoints.length, 'recovery point')}`
+  const windows = instance.recoverable.map(
+    ({ from, to, exact }) => ['recoverable', from === to ? formatInstant(from) : `${formatInstant(from)} to ${formatInstant(to)}, ${exact ? 'any moment' : 'at its recovery points'}`] as const,
+  )
+  const columns = [
+    { title: 'RECOVERY POINT' },
+    { title: 'NEWEST SAMPLE' },
+    { title: 'BLOCKS', right: true },
+    { title: 'SIZE', right: true },
+    { title: 'HEAD' },
+    { title: 'TIERS' },
+    { title: 'REPOSITORIES' },
+  ]
+  return [title, facts(windows, style), table(columns, instance.recoveryPoints.map(row), style)].filter((part) => part !== '').join('\n')
+}
+
+function row(point: ListedRecoveryPoint): string[] {
+  return [
+    point.id,
+    formatInstant(point.maxTime),
+    String(point.blocks),
+    formatByteSize(point.bytes),
+    point.headIncluded ? 'yes' : 'no',
+    [...point.tiers, ...(point.held ? ['held'] : [])].join(',') || '-',
+    point.repositories.join(','),
+  ]
+}

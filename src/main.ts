@@ -1,0 +1,55 @@
+import { hostname } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { runCli } from './cli/run-cli.ts'
+import type { ExitCode } from './cli/exit-codes.ts'
+import type { Operations } from './cli/operations.ts'
+import type { Opening } from './cli/context.ts'
+import { loadConfig } from './config/load-config.ts'
+import { PromDrError, systemCode } from './errors.ts'
+import { readText, whyUnreadable } from './system/config-files.ts'
+
+/** Runs the command line of this process; the launcher exits with the code once stdout has taken everything. */
+export function main(): Promise<ExitCode> {
+  process.stdout.on('error', ignoreClosedPipe)
+  process.stderr.on('error', ignoreClosedPipe)
+  return runCli(process.argv.slice(2), {
+    env: process.env,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    version: readVersion(),
+    signal: signalOfInterruption(),
+    now: () => new Date(),
+    loadConfig: (file) =>
+      loadConfig({ ...(file !== undefined && { file }), env: process.env, workingDir: process.cwd(), hostName: hostname(), files: { readText, whyUnreadable } }),
+    openOperations,
+  })
+}
+
+/** Adapters are loaded only when a verb needs them: help and completion answer at once. */
+async function openOperations({ config, logging, progress, signal }: Opening): Promise<Operations> {
+  const [{ compose }, { createLogger }] = await Promise.all([import('./compose.ts'), import('./system/logger.ts')])
+  return compose(config, { logger: createLogger(logging), progress, signal, decidedAtMs: 0 })
+}
+
+const interruptions = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** The first SIGINT, SIGTERM or SIGHUP asks everything to stop and tidy up; the second ends the process at once. */
+function signalOfInterruption(): AbortSignal {
+  const controller = new AbortController()
+  const interrupt = (name: NodeJS.Signals) => {
+    for (const other of interruptions) process.removeListener(other, interrupt)
+    controller.abort(new PromDrError('INTERRUPTED', `interrupted by ${name}`, { hint: 'what was committed before is intact; run the same command again' }))
+  }
+  for (const name of interruptions) process.on(name, interrupt)
+  return controller.signal
+}
+
+/** The reader of a pipe that has seen enough (`prom-dr list | head`) is no failure. */
+function ignoreClosedPipe(error: Error): void {
+  if (systemCode(error) !== 'EPIPE') throw error
+}
+
+function readVersion(): string {
+  const text = readText(fileURLToPath(new URL('../package.json', import.meta.url)))
+  return text === undefined ? 'unknown' : (JSON.parse(text) as { version: string }).version
+}

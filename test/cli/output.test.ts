@@ -1,0 +1,80 @@
+import { describe, expect, test } from 'vitest'
+import { expectGolden } from '../support/golden.ts'
+import { damagedVerifyReport, refusedPlan, verifyReport } from './reports.ts'
+import { runInProcess } from './terminal.ts'
+
+const verbs = ['init', 'doctor', 'backup', 'list', 'show', 'verify', 'restore', 'completion']
+const id = '20261121T030000Z-79535b5f'
+
+describe('help', () => {
+  test.each(verbs)('of %s has its options and examples', async (verb) => {
+    const { code, stdout, stderr } = await runInProcess([verb, '--help'])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toContain('Examples:')
+    await expectGolden(`help/${verb}.txt`, stdout)
+  })
+
+  test('names every command and the exit codes', async () => {
+    const { stdout } = await runInProcess(['--help'])
+    await expectGolden('help/prom-dr.txt', stdout)
+    expect((await runInProcess(['help', 'backup'])).stdout).toBe((await runInProcess(['backup', '--help'])).stdout)
+  })
+
+  test('goes to stderr with exit code 2 when no command was given', async () => {
+    const { code, stdout, stderr } = await runInProcess([])
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toContain('Usage: prom-dr')
+  })
+
+  test('is coloured on a terminal only', async () => {
+    expect((await runInProcess(['--help'], { tty: true })).stdout).toContain('\u001b[1m')
+    expect((await runInProcess(['--help', '--no-color'], { tty: true })).stdout).not.toContain('\u001b')
+  })
+})
+
+describe('reports for people', () => {
+  test.each([
+    ['backup', ['backup'], {}],
+    ['list', ['list'], {}],
+    ['show', ['show', id], {}],
+    ['verify', ['verify'], {}],
+    ['verify-damaged', ['verify', '--read-data-subset', '3/10'], { verify: async () => damagedVerifyReport }],
+    ['verify-read', ['verify', '--read-data'], { verify: async () => ({ ...verifyReport, checkedBytes: 5_000_000_000, checkedChunks: 1_200_000 }) }],
+    ['restore', ['restore', '--at', 'latest'], {}],
+    ['restore-plan', ['restore', '--at', 'latest', '--dry-run'], { restore: async () => refusedPlan }],
+    ['doctor', ['doctor'], {}],
+    ['init', ['init'], {}],
+    ['empty-list', ['list'], { list: async () => ({ instances: [], damaged: [], unreachable: [] }) }],
+  ])('%s', async (name, argv, operations) => {
+    const { stdout, stderr } = await runInProcess(argv, { operations })
+    expect(stderr).toBe('')
+    expect(stdout).not.toContain('\u001b')
+    await expectGolden(`output/${name}.txt`, stdout)
+  })
+
+  test('are coloured on a terminal', async () => {
+    await expectGolden('output/doctor-coloured.txt', (await runInProcess(['doctor'], { tty: true })).stdout)
+  })
+})
+
+describe('hostile text from a repository', () => {
+  const evil = '\u001b[2J\u001b]0;owned\u0007\r\nfake line\u202egnp.exe\u009b31m'
+  const list = async () => ({
+    instances: [{ name: evil, recoverable: [], recoveryPoints: [] }],
+    damaged: [{ repository: 'r', key: evil, reason: evil }],
+    unreachable: [],
+  })
+
+  test('cannot reach the terminal', async () => {
+    const { stdout } = await runInProcess(['list'], { operations: { list } })
+    expect(stdout).toContain('�[2J')
+    expect(stdout.replaceAll('\n', '')).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]/)
+    expect(stdout.split('\n').some((line) => line.startsWith('fake line'))).toBe(false)
+  })
+
+  test('is escaped in JSON, which still says exactly what was there', async () => {
+    const { stdout } = await runInProcess(['list', '--json'], { operations: { list } })
+    expect(stdout.replaceAll('\n', '')).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]/)
+    expect(JSON.parse(stdout).instances[0].name).toBe(evil)
+  })
+})

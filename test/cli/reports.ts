@@ -1,0 +1,181 @@
+import type { BackupReport } from '../../src/operations/backup-report.ts'
+import type { DoctorReport } from '../../src/operations/doctor-report.ts'
+import type { InitReport } from '../../src/operations/init-report.ts'
+import type { ListReport } from '../../src/operations/list-report.ts'
+import type { RestoreReport } from '../../src/operations/restore-report.ts'
+import type { ShowReport } from '../../src/operations/show-report.ts'
+import type { VerifyReport } from '../../src/operations/verify-report.ts'
+
+const id = '20261121T030000Z-79535b5f'
+
+export const backupReport: BackupReport = {
+  recoveryPoint: {
+    id,
+    instance: 'prom-a',
+    createdAt: '2026-11-21T03:00:00.412Z',
+    maxTime: '2026-11-21T02:59:58.120Z',
+    headIncluded: true,
+    blocks: 13,
+    archives: [],
+    tiers: ['hourly', 'daily'],
+    samples: 9_600_123,
+    bytes: 123_456_789,
+    knownAnswers: { series: 50, samples: 2980, queries: 1, dropped: 2 },
+  },
+  uploadedBytes: 20_971_520,
+  reusedBytes: 102_485_269,
+  durationMs: 4210,
+  stages: [
+    { name: 'snapshot', durationMs: 212 },
+    { name: 'upload', durationMs: 3123 },
+  ],
+  repositories: [
+    { name: 'primary', url: 's3://monitoring-dr/eu', ok: true, uploadedBytes: 20_971_520, reusedBytes: 102_485_269, uploadedBlocks: 1, reusedBlocks: 11, coveredBlocks: 1 },
+    {
+      name: 'second',
+      url: 's3://monitoring-dr/us',
+      ok: false,
+      uploadedBytes: 0,
+      reusedBytes: 0,
+      uploadedBlocks: 0,
+      reusedBlocks: 0,
+      coveredBlocks: 0,
+      error: { code: 'STORE_UNREACHABLE', message: 's3://monitoring-dr/us did not answer', hint: 'is the network up?' },
+    },
+  ],
+  warnings: ['a snapshot that nobody owns is in the way'],
+}
+
+export const listReport: ListReport = {
+  instances: [
+    {
+      name: 'prom-a',
+      recoverable: [{ from: '2026-11-20T03:00:00.000Z', to: '2026-11-21T02:59:58.120Z', exact: false }],
+      recoveryPoints: [
+        { id, createdAt: '2026-11-21T03:00:00.412Z', maxTime: '2026-11-21T02:59:58.120Z', tiers: ['hourly', 'daily'], bytes: 123_456_789, blocks: 13, headIncluded: true, held: true, repositories: ['primary', 'near'] },
+        { id: '20261120T030000Z-0000000a', createdAt: '2026-11-20T03:00:00.000Z', maxTime: null, tiers: [], bytes: 812, blocks: 0, headIncluded: false, held: false, repositories: ['primary'] },
+      ],
+    },
+  ],
+  damaged: [{ repository: 'near', key: 'instances/prom-a/recovery-points/x.json', reason: 'its checksum is wrong' }],
+  unreachable: [{ repository: 'second', url: 's3://monitoring-dr/us', message: 'it did not answer' }],
+}
+
+export const showReport: ShowReport = {
+  id,
+  instance: 'prom-a',
+  repository: 'primary',
+  createdAt: '2026-11-21T03:00:00.412Z',
+  maxTime: '2026-11-21T02:59:58.120Z',
+  minTime: '2026-11-01T00:00:00.000Z',
+  tiers: ['hourly'],
+  held: false,
+  headIncluded: true,
+  source: { prometheusVersion: '2.42.0', dataDir: '/var/lib/prometheus/metrics2', hostname: 'prom-a.example', externalLabels: { replica: 'a', site: 'eu "1"' }, retention: '15d' },
+  blocks: [
+    { ulid: '01JD5W4XH1Q0Z3V6T8Y2C4N7KM', minTime: '2026-11-21T02:00:00.000Z', maxTime: '2026-11-21T02:59:58.121Z', level: 1, outOfOrder: false, series: 1200, samples: 288_000, bytes: 3_145_728, tombstones: false, head: true },
+    { ulid: '01JD5W4XH1Q0Z3V6T8Y2C4N7KA', minTime: '2026-11-01T00:00:00.000Z', maxTime: '2026-11-21T02:00:00.000Z', level: 4, outOfOrder: true, series: 1300, samples: 9_312_123, bytes: 120_311_061, tombstones: true, head: false },
+  ],
+  totals: { blocks: 2, series: 2500, samples: 9_600_123, bytes: 123_456_789 },
+  archives: [],
+  knownAnswers: { series: 50, samples: 2980, queries: ['count(up)'], dropped: 0 },
+  cost: { uploadedBytes: 20_971_520, reusedBytes: 102_485_269, durationMs: 64_210 },
+}
+
+export const verifyReport: VerifyReport = {
+  ok: true,
+  checkedRecoveryPoints: 24,
+  checkedObjects: 312,
+  listedBytes: 5_000_000_000,
+  checkedBytes: 0,
+  checkedChunks: 0,
+  damaged: [],
+  subset: null,
+  answers: [],
+  durationMs: 812,
+  unreachable: [],
+  warnings: [],
+}
+
+export const damagedVerifyReport: VerifyReport = {
+  ...verifyReport,
+  ok: false,
+  checkedBytes: 500_000_000,
+  checkedChunks: 120_000,
+  subset: { group: 3, groups: 10 },
+  damaged: [{ repository: 'primary', key: 'blocks/01JD5W4XH1Q0Z3V6T8Y2C4N7KA/chunks/000001', reason: 'SHA-256 differs', recoveryPoints: [id] }],
+  answers: [
+    { recoveryPoint: id, equal: false, series: 50, samples: 2980, queries: 1, skipped: 3, differences: Array.from({ length: 12 }, (_, index) => ({ what: `up{instance="${index}"}`, expected: '1', observed: 'nothing' })) },
+  ],
+  unreachable: [{ repository: 'second', url: 's3://monitoring-dr/us', message: 'it did not answer' }],
+}
+
+export const restoreReport: RestoreReport = {
+  dryRun: false,
+  plan: {
+    instance: 'prom-a',
+    recoveryPoint: id,
+    repository: 'primary',
+    requestedAt: 'latest',
+    recoverableAt: '2026-11-21T02:59:58.120Z',
+    stoppedBy: 'recovery-point',
+    target: '/var/lib/prometheus/metrics2',
+    blocks: [{ ulid: '01JD5W4XH1Q0Z3V6T8Y2C4N7KM', minTime: '2026-11-21T02:00:00.000Z', maxTime: '2026-11-21T02:59:58.121Z', bytes: 3_145_728, samples: 288_000, head: true }],
+    bytes: 3_145_728,
+    objects: 3,
+    preflight: [
+      { name: 'the target is empty', ok: true, detail: '/var/lib/prometheus/metrics2 is empty' },
+      { name: 'owner', ok: true, detail: 'prometheus:prometheus' },
+    ],
+    estimateSeconds: 2,
+    warnings: [],
+  },
+  requestedAt: 'latest',
+  recoverableAt: '2026-11-21T02:59:58.120Z',
+  target: '/var/lib/prometheus/metrics2',
+  stoppedBy: 'recovery-point',
+  stages: [
+    { name: 'read repositories', durationMs: 12 },
+    { name: 'fetch', durationMs: 1890 },
+    { name: 'start', durationMs: 950 },
+  ],
+  bytes: 3_145_728,
+  resumedBytes: 1024,
+  rpoSeconds: 14.2,
+  rtoSeconds: 2.9,
+  repaired: [{ key: 'blocks/01JD5W4XH1Q0Z3V6T8Y2C4N7KM/index', from: 'near', reason: 'SHA-256 differs' }],
+  replacedTo: '/var/lib/prometheus/metrics2/.prom-dr-replaced-20261121T030100Z',
+  answers: { recoveryPoint: id, equal: true, series: 50, samples: 2980, queries: 1, skipped: 0, differences: [] },
+  unreachable: [],
+  warnings: ['history is older than a retention of 2d would keep'],
+}
+
+export const refusedPlan: RestoreReport = {
+  ...restoreReport,
+  dryRun: true,
+  answers: null,
+  repaired: [],
+  plan: {
+    ...restoreReport.plan,
+    preflight: [...restoreReport.plan.preflight, { name: 'no server runs on it', ok: false, detail: 'prometheus (pid 812) has files open', advice: 'stop it: systemctl stop prometheus' }],
+  },
+}
+
+export const doctorReport: DoctorReport = {
+  ok: false,
+  checks: [
+    { area: 'prometheus', name: 'reachable', status: 'ok', detail: '2.42.0 at http://127.0.0.1:9090' },
+    { area: 'prometheus', name: 'admin API', status: 'fail', detail: 'off', advice: 'start it with --web.enable-admin-api' },
+    { area: 'repository primary', name: 'clock', status: 'warn', detail: '3 s behind ours', advice: 'keep the clocks in step' },
+  ],
+}
+
+export const initReport: InitReport = {
+  path: '/etc/prom-dr/prom-dr.yml',
+  text: 'instance: prom-a\n',
+  discovered: [
+    { name: 'instance', value: 'prom-a' },
+    { name: 'version', value: '2.42.0' },
+  ],
+  warnings: ['the admin API is off'],
+}
