@@ -45,6 +45,8 @@ export function destinationEnv(destination: Destination): Record<string, string>
     AWS_ACCESS_KEY_ID: accessKeyId,
     AWS_SECRET_ACCESS_KEY: secretAccessKey,
     AWS_DEFAULT_REGION: region,
+    // rclone refuses to start with a bundle of its own, and nothing here is TLS.
+    AWS_CA_BUNDLE: '',
   }
 }
 

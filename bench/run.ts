@@ -1,0 +1,94 @@
+import { rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import type { Contender } from './contenders/contender.ts'
+import { promDr } from './contenders/prom-dr.ts'
+import { rclone } from './contenders/rclone.ts'
+import { restic } from './contenders/restic.ts'
+import { tarball } from './contenders/tarball.ts'
+import { cacheDir, ensureDataset } from './dataset.ts'
+import type { BucketDestination, Destination } from './destination.ts'
+import { dropCaches, run } from './measure.ts'
+import { type BenchResults, type DestinationResult, renderResults, targetsOf } from './results.ts'
+import { runRounds } from './rounds.ts'
+import { startBenchS3 } from './s3.ts'
+import { runScale } from './scale.ts'
+import { openSource } from './source.ts'
+
+const usage = `Usage: npm run bench [-- --rounds N] [--only file,s3,scale] [--contenders prom-dr,rclone,restic,tarball]
+
+Compares prom-dr with what a user would take instead, on a gigabyte of real blocks, and writes bench/RESULTS.md
+(only after a full run).
+`
+const parts = ['file', 's3', 'scale'] as const
+const contenders: Record<string, Contender> = { 'prom-dr': promDr, rclone, restic, tarball }
+
+interface BenchOptions {
+  rounds: number
+  only: readonly string[]
+  contenders: Contender[]
+  isFull: boolean
+}
+
+const say = (line: string) => void process.stderr.write(`bench: ${line}\n`)
+
+function parseOptions(args: string[]): BenchOptions {
+  const { values } = parseArgs({ args, options: { rounds: { type: 'string', default: '3' }, only: { type: 'string' }, contenders: { type: 'string' } } })
+  const only = values.only?.split(',') ?? parts
+  const names = values.contenders?.split(',') ?? Object.keys(contenders)
+  const chosen = names.map((name) => contenders[name])
+  const rounds = Number(values.rounds)
+  if (!Number.isInteger(rounds) || rounds < 1 || chosen.includes(undefined) || only.some((part) => !parts.includes(part as 'file'))) throw new Error(usage)
+  return { rounds, only, contenders: chosen as Contender[], isFull: values.only === undefined && values.contenders === undefined }
+}
+
+async function bench(options: BenchOptions): Promise<BenchResults> {
+  const dataset = await ensureDataset(say)
+  const workDir = join(cacheDir, 'work')
+  const closing: (() => Promise<void>)[] = [() => rm(workDir, { recursive: true, force: true })]
+  try {
+    const source = await openSource(dataset, workDir)
+    closing.unshift(source.prometheus.stop)
+    const s3 = options.only.some((part) => part !== 'file') ? await startBenchS3(join(cacheDir, 's3')) : undefined
+    if (s3 !== undefined) closing.unshift(s3.stop)
+    const folder: Destination = { kind: 'file', folder: join(workDir, 'destination') }
+    const bucket: BucketDestination | undefined = s3?.destination
+    const destinations: DestinationResult[] = []
+    if (options.only.includes('file')) destinations.push(await runRounds({ ...options, title: 'A folder', source, destination: folder, say }))
+    if (options.only.includes('s3') && bucket !== undefined) destinations.push(await runRounds({ ...options, title: 'S3', source, destination: bucket, say }))
+    const scale = options.only.includes('scale') ? await runScale({ workDir, bucket, rounds: options.rounds, say }) : []
+    return {
+      measuredAt: new Date(),
+      versions: { ...(await versions()), ...(s3 !== undefined && { 'Ceph RGW': s3.version }) },
+      cachesDropped: await dropCaches(),
+      rounds: options.rounds,
+      dataset: { blocks: dataset.blocks.length, blockBytes: dataset.blockBytes, samples: dataset.samples, snapshotBytes: source.snapshotBytes },
+      destinations,
+      scale,
+    }
+  } finally {
+    for (const close of closing) await close()
+  }
+}
+
+async function versions(): Promise<Record<string, string>> {
+  const firstNumber = async (argv: string[]) => /\d+\.\d+\.\d+/.exec(await run(argv))?.[0] ?? 'unknown'
+  return {
+    Node: process.versions.node,
+    Prometheus: await firstNumber(['prometheus', '--version']),
+    rclone: await firstNumber(['rclone', 'version']),
+    restic: await firstNumber(['restic', 'version']),
+  }
+}
+
+const options = parseOptions(process.argv.slice(2))
+const results = await bench(options)
+const page = renderResults(results)
+process.stdout.write(page)
+if (options.isFull) {
+  await writeFile(join(dirname(fileURLToPath(import.meta.url)), 'RESULTS.md'), page)
+  say('written to bench/RESULTS.md')
+}
+const missed = targetsOf(results).filter((target) => !target.met)
+for (const { promise, measured } of missed) say(`not met: ${promise} (${measured})`)
