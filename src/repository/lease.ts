@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import { PromDrError, hasCode } from '../errors.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
@@ -22,9 +23,10 @@ export const leaseRenewalMs = 2 * 60_000
 const leaseSchema = z.looseObject({
   number: z.number().int().positive(),
   verb: z.string(),
+  token: z.string(),
   holder: z.looseObject({ machineId: z.string(), bootId: z.string(), hostname: z.string(), pid: z.number().int(), processStart: z.string() }),
   acquiredAt: z.string(),
-  expiresAt: z.string(),
+  expiresAt: z.iso.datetime(),
   releasedAt: z.string().nullable(),
 })
 type LeaseDocument = z.infer<typeof leaseSchema>
@@ -47,6 +49,12 @@ export interface LeaseRequest {
   signal?: AbortSignal | undefined
 }
 
+/** A lease as it was asked for; the token tells two runs of one process apart. */
+interface OwnLease extends LeaseRequest {
+  number: number
+  token: string
+}
+
 /**
  * Takes the lease of a verb: one run at a time on one instance of one repository. Taking over creates the next
  * number, conditionally where the store can; the older documents go. A crash leaves a lease that runs out by
@@ -60,9 +68,10 @@ export async function acquireLease(request: LeaseRequest): Promise<Lease> {
   const nowMs = (await store.now(signalOf(request))).getTime()
   if (newest !== undefined) await refuseLiveLease(request, newest, nowMs)
   const number = (newest ?? 0) + 1
+  const own: OwnLease = { ...request, number, token: randomUUID() }
   const key = leaseKey(instance, verb, number)
   const document = (expiresAtMs: number, releasedAt: string | null): LeaseDocument => ({
-    number, verb, holder: { ...request.holder }, acquiredAt: new Date(nowMs).toISOString(), expiresAt: new Date(expiresAtMs).toISOString(), releasedAt,
+    number, verb, token: own.token, holder: { ...request.holder }, acquiredAt: new Date(nowMs).toISOString(), expiresAt: new Date(expiresAtMs).toISOString(), releasedAt,
   })
   try {
     await createDocument(store, key, document(nowMs + leaseDurationMs, null), request)
@@ -70,34 +79,32 @@ export async function acquireLease(request: LeaseRequest): Promise<Lease> {
     if (hasCode(error, 'OBJECT_EXISTS')) throw locked(request, 'another run, which took the lease at the same moment')
     throw error
   }
-  // Without conditional creation two runs can both get here: the one whose document was overwritten sees it now.
-  await requireOwnLease(request, number)
+  // Without conditional creation two runs can both get here: the one whose document was overwritten sees it now. So
+  // does one that was slow since it listed, and created a number that had come and gone.
+  if (!(await isNewest(own))) throw locked(request, 'another run, which took the lease meanwhile')
   await store.delete(numbers.map((old) => leaseKey(instance, verb, old)), signalOf(request))
   return {
     number,
     async renew() {
-      await requireOwnLease(request, number)
+      await requireOwnLease(own)
       await putDocument(store, key, document((await store.now(signalOf(request))).getTime() + leaseDurationMs, null), request)
     },
     async release() {
-      const withoutSignal = { ...request, signal: undefined }
-      try {
-        await requireOwnLease(withoutSignal, number)
-      } catch (error) {
-        if (hasCode(error, 'LEASE_LOST')) return
-        throw error
-      }
+      const withoutSignal = { ...own, signal: undefined }
+      if (!(await isNewest(withoutSignal))) return
       await putDocument(store, key, document(nowMs, (await store.now()).toISOString()), withoutSignal)
     },
   }
 }
 
 async function refuseLiveLease(request: LeaseRequest, number: number, nowMs: number): Promise<void> {
+  const key = leaseKey(request.instance, request.verb, number)
   let lease: LeaseDocument
   try {
-    lease = await readDocument(request.store, leaseKey(request.instance, request.verb, number), leaseSchema, request)
+    lease = await readDocument(request.store, key, leaseSchema, request)
   } catch (error) {
     if (hasCode(error, 'OBJECT_NOT_FOUND')) return
+    if (hasCode(error, 'DAMAGED')) return refuseYoungObject(request, key, nowMs)
     throw error
   }
   const { holder } = lease
@@ -105,16 +112,29 @@ async function refuseLiveLease(request: LeaseRequest, number: number, nowMs: num
   throw locked(request, `process ${holder.pid} on ${holder.hostname}, since ${lease.acquiredAt}, until ${lease.expiresAt} unless it goes on`)
 }
 
-async function requireOwnLease(request: LeaseRequest, number: number): Promise<void> {
-  const { store, instance, verb, holder } = request
-  const newest = (await leaseNumbers(request)).at(-1)
-  if (newest === number) {
-    const current = await readDocument(store, leaseKey(instance, verb, number), leaseSchema, request)
-    if (current.holder.bootId === holder.bootId && current.holder.pid === holder.pid && current.holder.processStart === holder.processStart) return
-  }
+/** A lease that cannot be read holds for as long as any: it runs out a lease's duration after it was written. */
+async function refuseYoungObject(request: LeaseRequest, key: string, nowMs: number): Promise<void> {
+  const object = await request.store.head(key, signalOf(request))
+  const expiresAtMs = (object?.modifiedAt.getTime() ?? nowMs - leaseDurationMs) + leaseDurationMs
+  if (expiresAtMs > nowMs) throw locked(request, `whoever wrote ${key}, which is damaged, until ${new Date(expiresAtMs).toISOString()} unless it goes on`)
+}
+
+async function requireOwnLease(own: OwnLease): Promise<void> {
+  const { store, instance, verb } = own
+  if (await isNewest(own)) return
   throw new PromDrError('LEASE_LOST', `another ${verb} of instance ${instance} took over in ${store.url}`, {
     hint: 'this run was paused for longer than its lease; nothing of it was committed, the other run goes on',
   })
+}
+
+async function isNewest(own: OwnLease): Promise<boolean> {
+  if ((await leaseNumbers(own)).at(-1) !== own.number) return false
+  try {
+    return (await readDocument(own.store, leaseKey(own.instance, own.verb, own.number), leaseSchema, own)).token === own.token
+  } catch (error) {
+    if (hasCode(error, 'OBJECT_NOT_FOUND')) return false
+    throw error
+  }
 }
 
 async function leaseNumbers(request: LeaseRequest): Promise<number[]> {
