@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { isRecoveryPointId } from '../domain/recovery-point.ts'
+import { isUlid } from '../domain/ulid.ts'
 import { hasCode } from '../errors.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import { putDocument, readDocument, signalOf } from './documents.ts'
@@ -20,7 +22,8 @@ export interface Intent {
 /** How often a running backup writes its intent anew. */
 export const intentRefreshMs = 60 * 60_000
 
-const intentSchema = z.looseObject({ id: z.string(), refreshedAt: z.string(), blocks: z.array(z.string()), heads: z.array(z.string()) })
+const ulids = z.array(z.string().refine(isUlid, 'not a ULID'))
+const intentSchema = z.looseObject({ id: z.string(), refreshedAt: z.string(), blocks: ulids, heads: ulids })
 
 export async function writeIntent(store: ObjectStore, instance: string, intent: Intent & { signal?: AbortSignal | undefined }): Promise<number> {
   const { signal, ...document } = intent
@@ -53,7 +56,8 @@ export async function readIntents(store: ObjectStore, instance: string, options:
 /**
  * Clears what dead runs left: their intents, and the head blocks of those that never got to their manifest.
  * Only for the holder of the instance's backup lease, which knows that no other run is alive. Idempotent.
- * An intent that cannot be read is removed too: it protects nothing that a manifest names.
+ * An intent that cannot be read is removed too: it protects nothing that a manifest names. What has no name of an
+ * intent is none of ours and stays.
  */
 export async function clearDeadIntents(store: ObjectStore, instance: string, options: { signal?: AbortSignal | undefined } = {}): Promise<string[]> {
   const prefix = intentsPrefix(instance)
@@ -62,7 +66,7 @@ export async function clearDeadIntents(store: ObjectStore, instance: string, opt
   for await (const object of store.list(prefix, signalOf(options))) keys.push(object.key)
   for (const key of keys) {
     const id = documentName(key, prefix)
-    if (id === undefined) continue
+    if (id === undefined || !isRecoveryPointId(id)) continue
     await clearIntent(store, instance, { id, ...options })
     cleared.push(id)
   }
