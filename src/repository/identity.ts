@@ -27,7 +27,11 @@ const identitySchema = z.looseObject({
 export async function claimInstance(store: ObjectStore, instance: string, claim: { identity: Identity; adopt: boolean; signal?: AbortSignal | undefined }): Promise<void> {
   const { identity, adopt } = claim
   const key = identityKey(instance)
-  const known = await readIdentity(store, instance, claim)
+  const known = await readClaim(store, instance, claim)
+  if (known === 'damaged') {
+    await putDocument(store, key, identity, claim)
+    return
+  }
   if (known === undefined) {
     try {
       await createDocument(store, key, identity, claim)
@@ -40,6 +44,16 @@ export async function claimInstance(store: ObjectStore, instance: string, claim:
   const same = known.machineId === identity.machineId && known.dataDir === identity.dataDir
   if (!same && !adopt) throw taken(store, instance, known)
   if (!same || JSON.stringify(known.externalLabels) !== JSON.stringify(identity.externalLabels)) await putDocument(store, key, identity, claim)
+}
+
+/** Whoever takes a name over for good need not be able to read whose it was. */
+async function readClaim(store: ObjectStore, instance: string, claim: { adopt: boolean; signal?: AbortSignal | undefined }): Promise<Identity | 'damaged' | undefined> {
+  try {
+    return await readIdentity(store, instance, claim)
+  } catch (error) {
+    if (claim.adopt && hasCode(error, 'DAMAGED')) return 'damaged'
+    throw error
+  }
 }
 
 /** Undefined when nobody has written under the name. */
