@@ -86,6 +86,7 @@ export function createFaultyStore(store: ObjectStore, faults: readonly StoreFaul
       run('get', key, async (fault): Promise<ObjectReader> => {
         const reader = await store.get(key, options)
         const at = fault?.at
+        if (at === 'after') reader.body.destroy()
         if (typeof at !== 'number') return reader
         return { ...reader, body: Readable.from(cutBody(reader.body, at, () => fire(fault!)), { objectMode: false }) }
       }),
