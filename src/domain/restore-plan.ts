@@ -18,8 +18,8 @@ export interface PlanSource<Point extends PlannablePoint> {
 
 export type RestoreMoment = { kind: 'latest' } | { kind: 'time'; ms: number } | { kind: 'recovery-point'; id: string }
 
-/** Where a restore ends: at the recovery point (nothing follows it), or earlier because something is missing. */
-export type StoppedBy = 'recovery-point' | 'nearest'
+/** Where a restore ends: at the recovery point (nothing follows it), or earlier: as was allowed, or because what is newer is damaged. */
+export type StoppedBy = 'recovery-point' | 'nearest' | 'damaged'
 
 export interface RestorePlan<Point extends PlannablePoint> {
   point: Point

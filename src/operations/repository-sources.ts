@@ -1,5 +1,6 @@
-import { PromDrError, hasCode, messageOf } from '../errors.ts'
+import { type ErrorCode, PromDrError, hasCode, messageOf } from '../errors.ts'
 import { readFormat } from '../repository/format.ts'
+import { isInstanceName } from '../repository/layout.ts'
 import { listHeldIds, listInstances, readRecoveryPoints } from '../repository/recovery-points.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import { type NamedStore, chooseRepositories } from './backup.ts'
@@ -20,17 +21,30 @@ export interface RepositorySource extends NamedStore {
 
 export interface Sources {
   repositories: RepositorySource[]
-  unreachable: { repository: string; url: string; message: string }[]
+  unreachable: UnreadRepository[]
+}
+
+/** A configured repository that could not be read, and why. */
+export interface UnreadRepository {
+  repository: string
+  url: string
+  code: ErrorCode
+  message: string
+  /** The damaged object, where it is damage that stands in the way. */
+  key?: string
 }
 
 /** A repository that fails like this does not stop the others. */
-const outOfReach = ['STORE_UNREACHABLE', 'STORE_DENIED', 'STORE_BAD_RESPONSE', 'STORE_REJECTED', 'REPOSITORY_NOT_FOUND', 'OBJECT_NOT_FOUND', 'REPOSITORY_TOO_NEW', 'DAMAGED'] as const
+export const outOfReach = ['STORE_UNREACHABLE', 'STORE_DENIED', 'STORE_BAD_RESPONSE', 'STORE_REJECTED', 'REPOSITORY_NOT_FOUND', 'OBJECT_NOT_FOUND', 'REPOSITORY_TOO_NEW', 'DAMAGED'] as const
 
 /**
  * Reads the manifests of the chosen repositories, of one instance or of all.
- * @throws the first repository's error when none can be read
+ * @throws the first repository's error when none can be read, USAGE for a name that no instance can have
  */
 export async function readSources(configured: readonly NamedStore[], request: { repositories: readonly string[]; instance?: string | undefined; signal?: AbortSignal | undefined }): Promise<Sources> {
+  if (request.instance !== undefined && !isInstanceName(request.instance)) {
+    throw new PromDrError('USAGE', `${JSON.stringify(request.instance.slice(0, 100))} is no instance name`, { hint: 'letters, digits, ".", "_" and "-", at most 63; "prom-dr list" shows those that there are' })
+  }
   const sources: Sources = { repositories: [], unreachable: [] }
   const failures: unknown[] = []
   const chosen = chooseRepositories(configured, request.repositories)
@@ -43,7 +57,8 @@ export async function readSources(configured: readonly NamedStore[], request: { 
     } catch (error) {
       if (!hasCode(error, ...outOfReach)) throw error
       failures.push(error)
-      sources.unreachable.push({ repository: name, url: store.url, message: messageOf(error) })
+      const key = error.details?.['key']
+      sources.unreachable.push({ repository: name, url: store.url, code: error.code, message: messageOf(error), ...(typeof key === 'string' && { key }) })
       return undefined
     }
   }))
@@ -57,12 +72,14 @@ export async function readSources(configured: readonly NamedStore[], request: { 
  * a wrong name or prefix, never an empty history.
  * @throws INSTANCE_NOT_FOUND naming those that are there
  */
-export function requireInstance(sources: Sources, instance: string): void {
+export async function requireInstance(sources: Sources, instance: string, signal?: AbortSignal): Promise<void> {
   const held = (source: RepositorySource) => source.instances.some(({ name, points, damaged }) => name === instance && points.length + damaged.length > 0)
   if (sources.repositories.some(held)) return
-  const others = [...new Set(sources.repositories.flatMap((source) => source.instances.map(({ name }) => name)))].sort()
+  const listed = await Promise.all(sources.repositories.map(({ store }) => listInstances(store, { signal })))
+  const others = [...new Set(listed.flat())].filter((name) => name !== instance).sort()
   throw new PromDrError('INSTANCE_NOT_FOUND', `no recovery point of instance ${instance} is in ${sources.repositories.map(({ store }) => store.url).join(', ')}`, {
     hint: others.length === 0 ? 'the repository is empty: run "prom-dr backup" on the server first, or check its url' : `it has: ${others.join(', ')}; choose with --instance`,
+    details: { others },
   })
 }
 

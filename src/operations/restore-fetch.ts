@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import type { LimitFunction } from 'p-limit'
 import type { Progress } from '../domain/progress.ts'
 import type { NamedBlock } from '../domain/recovery-point.ts'
@@ -17,8 +18,10 @@ import type { NamedStore } from './backup.ts'
 
 export interface FetchRequest {
   instance: string
-  /** Repositories that have the recovery point, the preferred one first. */
+  /** Repositories to read from, the preferred one first. */
   sources: readonly NamedStore[]
+  /** By the name of the repository: keys that are known to be missing or damaged there, and why. */
+  lost?: ReadonlyMap<string, ReadonlyMap<string, string>>
   head: string | undefined
   staging: string
   limit: LimitFunction
@@ -73,7 +76,7 @@ class BlockFetch {
 
   async run(): Promise<void> {
     const { limit } = this.#request
-    const { text, sizeBytes } = await limit(() => this.#fromAnySource(metaFile, (source) => readStoredMeta(source.store, this.#prefix, { expectedSha256: this.#block.metaSha256, signal: this.#request.signal })))
+    const { text, sizeBytes } = await limit(() => this.#fromAnySource(`${this.#prefix}${metaFile}`, (source) => readStoredMeta(source.store, this.#prefix, { expectedSha256: this.#block.metaSha256, signal: this.#request.signal })))
     const meta = parseBlockMeta(text, this.#block.ulid)
     const files = parseThanosFiles(meta)
     this.#checkSizes(files)
@@ -96,14 +99,14 @@ class BlockFetch {
   async #file(file: StoredBlockFile): Promise<IndexCounts | ChunkFileCounts> {
     const path = join(this.#directory, ...file.relPath.split('/'))
     const key = `${this.#prefix}${file.relPath}`
-    const result = await this.#fromAnySource(file.relPath, async ({ store }) => {
+    const result = await this.#fromAnySource(key, async ({ store }) => {
       const checker = file.relPath === 'index' ? await this.#indexChecker(store, { key, sizeBytes: file.sizeBytes }) : () => new ChunkFileChecker(key)
       return receiveFile<IndexCounts | ChunkFileCounts>(path, {
         sizeBytes: file.sizeBytes,
         sha256: file.sha256,
         checker,
         signal: this.#request.signal,
-        open: async (start) => (await store.get(key, { range: { start }, signal: this.#request.signal })).body,
+        open: (startByte) => this.#open(store, { key, sizeBytes: file.sizeBytes, startByte }),
         onBytes: (received, resumed) => this.#count(received, resumed),
       })
     })
@@ -112,11 +115,27 @@ class BlockFetch {
 
   /** An index is checked with the table of contents at its end, which is read first. */
   async #indexChecker(store: NamedStore['store'], index: { key: string; sizeBytes: number }): Promise<() => IndexChecker> {
-    const { body } = await store.get(index.key, { range: { start: Math.max(0, index.sizeBytes - indexTocBytes) }, signal: this.#request.signal })
+    const body = await this.#open(store, { ...index, startByte: Math.max(0, index.sizeBytes - indexTocBytes) })
     const pieces: Buffer[] = []
     for await (const piece of body) pieces.push(piece as Buffer)
     const toc = parseIndexToc(Buffer.concat(pieces), index.sizeBytes, index.key)
     return () => new IndexChecker(toc, index.key)
+  }
+
+  /** @throws DAMAGED when the object has another size than it was stored with */
+  async #open(store: NamedStore['store'], object: { key: string; sizeBytes: number; startByte: number }): Promise<Readable> {
+    const { key, sizeBytes, startByte } = object
+    const wrong = (found: string) => new PromDrError('DAMAGED', `${key} has ${found} instead of ${sizeBytes}`, { hint: 'run "prom-dr verify"', details: { key } })
+    try {
+      const reader = await store.get(key, { range: { start: startByte }, signal: this.#request.signal })
+      if (reader.sizeBytes === sizeBytes) return reader.body
+      reader.body.destroy()
+      throw wrong(`${reader.sizeBytes} bytes`)
+    } catch (error) {
+      // A range that starts beyond the end: the object is shorter than it was.
+      if (hasCode(error, 'STORE_REJECTED') && startByte > 0) throw wrong('fewer bytes')
+      throw error
+    }
   }
 
   async #tombstones(): Promise<void> {
@@ -129,29 +148,47 @@ class BlockFetch {
     this.#count(bytes.length, 0)
   }
 
-  /** What the block's own meta.json says has to be what the recovery point was promised. */
+  /** What the block's own meta.json says has to be what the recovery point was promised: the same files in the same sizes. */
   #checkSizes(files: readonly StoredBlockFile[]): void {
+    const promised = { ...this.#block.files }
+    delete promised[metaFile]
     for (const file of files) {
-      if (this.#block.files[file.relPath] === file.sizeBytes) continue
-      throw new PromDrError('DAMAGED', `${this.#prefix}${metaFile} says ${file.relPath} has ${file.sizeBytes} bytes, the recovery point says ${this.#block.files[file.relPath] ?? 'nothing'}`, { hint: 'run "prom-dr verify"' })
+      if (promised[file.relPath] !== file.sizeBytes) throw this.#contradicted(`${file.relPath} has ${file.sizeBytes} bytes`, promised[file.relPath])
+      delete promised[file.relPath]
     }
+    const [extra] = Object.keys(promised)
+    if (extra !== undefined) throw this.#contradicted(`there is no ${extra}`, promised[extra])
   }
 
-  /** The first source that has a good copy; the failures of those before it are reported as repaired. */
-  async #fromAnySource<T>(name: string, read: (source: NamedStore) => Promise<T>): Promise<T> {
-    const failures: string[] = []
+  #contradicted(says: string, promisedBytes: number | undefined): PromDrError {
+    const key = `${this.#prefix}${metaFile}`
+    return new PromDrError('DAMAGED', `${key} says that ${says}, the recovery point says ${promisedBytes ?? 'nothing of it'}`, { hint: 'run "prom-dr verify"', details: { key } })
+  }
+
+  /** The first source that has a good copy; the failures of those before it are reported as repaired. @throws DAMAGED when the object is missing or damaged everywhere */
+  async #fromAnySource<T>(key: string, read: (source: NamedStore) => Promise<T>): Promise<T> {
+    const failures: { reason: string; error?: PromDrError }[] = []
     for (const source of this.#request.sources) {
+      const lost = this.#request.lost?.get(source.name)?.get(key)
+      if (lost !== undefined) {
+        failures.push({ reason: `${source.name}: ${lost}` })
+        continue
+      }
       try {
         const result = await read(source)
-        if (failures.length > 0) this.#outcome.repaired.push({ key: name.includes('/tombstones/') ? name : `${this.#prefix}${name}`, from: source.name, reason: failures.join('; ') })
+        if (failures.length > 0) this.#outcome.repaired.push({ key, from: source.name, reason: failures.map(({ reason }) => reason).join('; ') })
         return result
       } catch (error) {
-        if (!hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND', 'STORE_UNREACHABLE', 'STORE_DENIED', 'STORE_BAD_RESPONSE')) throw error
-        failures.push(`${source.name}: ${messageOf(error)}`)
-        if (source === this.#request.sources.at(-1)) throw error
+        if (!hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND', 'STORE_UNREACHABLE', 'STORE_DENIED', 'STORE_BAD_RESPONSE', 'STORE_REJECTED')) throw error
+        failures.push({ reason: `${source.name}: ${messageOf(error)}`, error })
       }
     }
-    throw new PromDrError('INTERNAL', 'no repository to read from')
+    const outOfReach = failures.find(({ error }) => error !== undefined && !hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND'))
+    if (outOfReach?.error !== undefined) throw outOfReach.error
+    throw new PromDrError('DAMAGED', `${key} is damaged or missing: ${failures.map(({ reason }) => reason).join('; ')}`, {
+      hint: 'run "prom-dr verify --read-data" to see what is whole, and restore another recovery point with --at',
+      details: { key },
+    })
   }
 
   #count(received: number, resumed: number): void {

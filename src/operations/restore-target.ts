@@ -8,7 +8,7 @@ import type { PrometheusApi } from '../integrations/prometheus/prometheus-api.ts
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import { directoryFacts, mayWrite, sameDirectory } from '../tsdb/data-directory-access.ts'
 import { directoryContents } from '../tsdb/data-directory.ts'
-import { type IncompleteRestore, type Ownership, readIncomplete } from '../tsdb/restore-directory.ts'
+import { type IncompleteRestore, type Ownership, readIncomplete, stagedBytes } from '../tsdb/restore-directory.ts'
 import type { RestoreRequest } from './restore-report.ts'
 
 /** How the place of a restore is looked at; given by compose. */
@@ -37,7 +37,11 @@ export interface JudgeRequest {
   configuredOwner?: string | undefined
   configuredRetentionMs?: number | undefined
   nowMs: number
+  signal: AbortSignal
 }
+
+/** In a disaster the configured server is down, and its host may swallow packets: nobody waits long for it. */
+const serverTimeoutMs = 3000
 
 /** Looks at the target and decides whether the restore may begin. Nothing is changed. */
 export async function judgeTarget(probe: TargetProbe, judge: JudgeRequest): Promise<TargetJudgement> {
@@ -49,8 +53,9 @@ export async function judgeTarget(probe: TargetProbe, judge: JudgeRequest): Prom
   const place = await directoryFacts(usable ? target : resolve(target, '..'))
   const note = usable ? await readIncomplete(target) : undefined
   const resume = note?.recoveryPoint === id && note.instance === instance ? note : undefined
+  // Once names are being put in place, those are not in the way of the run that goes on; anything else still is.
   const names = resume?.phase === 'placing' ? contents.names.filter((name) => !resume.names.includes(name)) : contents.names
-  const state = contents.state === 'occupied' && (names.length === 0 || resume?.replacedTo != null) ? 'empty' : contents.state
+  const state = contents.state === 'occupied' && names.length === 0 ? 'empty' : contents.state
   const owner = await chooseOwner(probe, judge, { state: contents.state, uid: place.uid, gid: place.gid })
   const version = await probe.localVersion()
   const facts: TargetFacts = {
@@ -59,12 +64,13 @@ export async function judgeTarget(probe: TargetProbe, judge: JudgeRequest): Prom
     names,
     writable: usable && (await mayWrite(target)),
     freeBytes: place.freeBytes,
-    usedBy: usable && contents.state !== 'missing' ? await usersOf(probe, target) : [],
+    usedBy: usable && contents.state !== 'missing' ? await usersOf(probe, target, judge.signal) : [],
     otherRestore: note !== undefined && resume === undefined ? note.recoveryPoint : undefined,
     version: version === undefined ? undefined : readability(version, source.prometheusVersion),
     owner,
   }
-  const neededBytes = resume?.phase === 'placing' ? 0 : plan.blocks.reduce((sum, block) => sum + blockBytes(block), 0)
+  const planBytes = plan.blocks.reduce((sum, block) => sum + blockBytes(block), 0)
+  const neededBytes = resume === undefined ? planBytes : resume.phase === 'placing' ? 0 : Math.max(0, planBytes - (await stagedBytes(target)))
   const checks = preflight(facts, {
     replace: request.replace,
     sideInstance: request.sideInstance,
@@ -77,14 +83,15 @@ export async function judgeTarget(probe: TargetProbe, judge: JudgeRequest): Prom
     blocks: plan.blocks,
     nowMs,
   })
+  if (request.start && version === undefined) checks.push({ name: 'Prometheus program', ok: false, detail: 'none on this host: --start cannot ask it', advice: 'install prometheus here, set prometheus.binary, or restore without --start' })
   return { checks, owner: owner.ownership, resume }
 }
 
 /** Whoever has files open there, and the configured server when it says that the directory is its own. */
-async function usersOf(probe: TargetProbe, target: string): Promise<string[]> {
+async function usersOf(probe: TargetProbe, target: string, signal: AbortSignal): Promise<string[]> {
   const users = await probe.processesUsing(target)
   try {
-    const served = await probe.prometheus.dataDirectory()
+    const served = await probe.prometheus.dataDirectory({ timeoutMs: serverTimeoutMs, signal })
     if ((await sameDirectory(served, target)) === true) users.push(`the server at ${probe.prometheus.url}`)
   } catch (error) {
     if (!hasCode(error, 'PROMETHEUS_UNREACHABLE', 'PROMETHEUS_UNAUTHORIZED', 'PROMETHEUS_NOT_READY', 'PROMETHEUS_BAD_RESPONSE', 'CONFIG_INVALID')) throw error

@@ -2,7 +2,8 @@ import { resolve } from 'node:path'
 import pLimit from 'p-limit'
 import type { Progress } from '../domain/progress.ts'
 import { blockBytes } from '../domain/recovery-point.ts'
-import { type RestorePlan, planRestore } from '../domain/restore-plan.ts'
+import type { KnownAnswers } from '../domain/known-answers.ts'
+import type { RestorePlan } from '../domain/restore-plan.ts'
 import type { PreflightCheck } from '../domain/restore-preflight.ts'
 import { PromDrError, messageOf } from '../errors.ts'
 import { decodeKnownAnswers } from '../repository/known-answers-codec.ts'
@@ -11,10 +12,11 @@ import { recordRestore } from '../repository/records.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import { makeDirectory } from '../tsdb/data-directory-access.ts'
-import { type IncompleteRestore, clearStaging, handOver, placeRestore, stagingPath, writeIncomplete } from '../tsdb/restore-directory.ts'
+import { type IncompleteRestore, clearLeftovers, handOver, placeRestore, replacedPrefix, stagingPath, writeIncomplete } from '../tsdb/restore-directory.ts'
 import { type AnswerCheck, type StartServer, checkAnswers } from './answer-check.ts'
 import type { NamedStore } from './backup.ts'
-import { type Sources, pointsOf, readSources, requireInstance } from './repository-sources.ts'
+import { type Sources, readSources, requireInstance } from './repository-sources.ts'
+import { type RestoreChoice, chooseRestore } from './restore-choice.ts'
 import { type FetchOutcome, fetchBlocks } from './restore-fetch.ts'
 import type { RestorePlanReport, RestoreReport, RestoreRequest } from './restore-report.ts'
 import { type TargetJudgement, type TargetProbe, judgeTarget } from './restore-target.ts'
@@ -48,15 +50,18 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
   const instance = request.instance ?? context.instance
   const target = resolve(request.target ?? context.settings.target ?? missingTarget())
   const sources = await watch.time('read repositories', () => readSources(context.repositories, { repositories: request.repositories, instance, signal: context.signal }))
-  requireInstance(sources, instance)
-  const plan = planRestore(sources.repositories.map((source) => ({ name: source.name, points: pointsOf(source, instance) })), request.at, { nearest: request.nearest })
-  const judgement = await watch.time('check the target', () => judgeTarget(context.probe, { target, plan, request, configuredOwner: context.settings.owner, configuredRetentionMs: context.settings.retentionMs, nowMs: requestedAtMs }))
-  const run: Run = { context, request, watch, sources, plan, judgement, target, instance, requestedAtMs }
+  await requireInstance(sources, instance, context.signal)
+  const choice = await watch.time('plan', () => chooseRestore(sources, { instance, at: request.at, nearest: request.nearest, signal: context.signal }))
+  const { plan } = choice
+  // Known answers that cannot be read must not come to light when everything is in place.
+  const knownAnswers = request.start ? await decodeKnownAnswers(plan.point.knownAnswers) : undefined
+  const judgement = await watch.time('check the target', () => judgeTarget(context.probe, { target, plan, request, configuredOwner: context.settings.owner, configuredRetentionMs: context.settings.retentionMs, nowMs: requestedAtMs, signal: context.signal }))
+  const run: Run = { context, request, watch, sources, choice, plan, judgement, target, instance, requestedAtMs }
   if (request.dryRun) return report(run, {})
   refuseFailed(judgement.checks)
-  const fetched = await bringBack(run)
-  const answers = request.start ? await askServer(run) : undefined
-  const result = report(run, { fetched, answers })
+  const brought = await bringBack(run)
+  const answers = knownAnswers === undefined ? undefined : await askServer(run, knownAnswers)
+  const result = report(run, { brought, answers })
   await keepRecord(run, result)
   return result
 }
@@ -66,6 +71,7 @@ interface Run {
   request: RestoreRequest
   watch: Stopwatch
   sources: Sources
+  choice: RestoreChoice
   plan: RestorePlan<StoredRecoveryPoint>
   judgement: TargetJudgement
   target: string
@@ -86,34 +92,42 @@ function refuseFailed(checks: readonly PreflightCheck[]): void {
   })
 }
 
-async function bringBack(run: Run): Promise<FetchOutcome> {
+interface Brought extends FetchOutcome {
+  replacedTo: string | null
+}
+
+async function bringBack(run: Run): Promise<Brought> {
   const { context, request, watch, plan, judgement, target } = run
   const { resume } = judgement
+  const names = plan.blocks.map((block) => block.ulid)
+  const replacedTo = request.replace ? `${replacedPrefix}${new Date(run.requestedAtMs).toISOString().replace(/[:.]/g, '-')}` : null
+  const note: IncompleteRestore = resume === undefined
+    ? { version: 1, instance: run.instance, recoveryPoint: plan.point.id, names, replacedTo, phase: 'staging', startedAt: new Date(run.requestedAtMs).toISOString() }
+    : { ...resume, replacedTo: resume.replacedTo ?? replacedTo }
   await makeDirectory(target)
-  const note: IncompleteRestore = resume ?? {
-    version: 1, instance: run.instance, recoveryPoint: plan.point.id, names: plan.blocks.map((block) => block.ulid),
-    replacedTo: request.replace ? replacedName(run.requestedAtMs) : null,
-    phase: 'staging', startedAt: new Date(run.requestedAtMs).toISOString(),
-  }
-  if (resume === undefined) await clearStaging(target)
+  // The note comes first: staging without it belongs to nobody, and what it does not name is never put in place.
   await writeIncomplete(target, note)
+  await clearLeftovers(target, { keepStaging: resume !== undefined })
+  await makeDirectory(stagingPath(target))
   const fetched = note.phase === 'placing' ? { bytes: 0, resumedBytes: 0, repaired: [] } : await watch.time('fetch and check', () => fetch(run))
   const restored = { version: 1, instance: run.instance, recoveryPoint: plan.point.id, recoverableAt: isoOrNull(plan.recoverableAt), restoredAt: context.clock.now().toISOString() }
-  await watch.time('put in place', async () => {
+  context.signal.throwIfAborted()
+  const placed = await watch.time('put in place', async () => {
     await handOver(target, judgement.owner, { itselfOnly: true })
-    await placeRestore(target, { note, names: plan.blocks.map((block) => block.ulid), owner: judgement.owner, restored })
+    return placeRestore(target, { note, names, owner: judgement.owner, restored })
   })
-  return fetched
+  return { ...fetched, repaired: [...run.choice.repaired, ...fetched.repaired], replacedTo: placed.replacedTo }
 }
 
 async function fetch(run: Run): Promise<FetchOutcome> {
-  const { context, plan, target } = run
+  const { context, plan, target, choice } = run
   context.progress.start('fetching', plan.blocks.reduce((sum, block) => sum + blockBytes(block), 0))
   const { head } = plan.point
   try {
     return await fetchBlocks(plan.blocks, {
       instance: run.instance,
-      sources: run.sources.repositories.filter((source) => plan.sources.includes(source.name)).concat(run.sources.repositories.filter((source) => !plan.sources.includes(source.name))),
+      sources: choice.sources,
+      lost: choice.lost,
       head: head.kind === 'block' ? head.block.ulid : undefined,
       staging: stagingPath(target),
       limit: pLimit(context.settings.filesAtOnce),
@@ -125,17 +139,16 @@ async function fetch(run: Run): Promise<FetchOutcome> {
   }
 }
 
-async function askServer(run: Run): Promise<AnswerCheck> {
+async function askServer(run: Run, answers: KnownAnswers): Promise<AnswerCheck> {
   const { context, plan } = run
-  const answers = await decodeKnownAnswers(plan.point.knownAnswers)
   return checkAnswers({ dataDir: run.target, recoveryPoint: plan.point.id, source: plan.point.source, answers, owner: run.judgement.owner, startServer: context.startServer, watch: run.watch, signal: context.signal })
 }
 
-function report(run: Run, done: { fetched?: FetchOutcome; answers?: AnswerCheck | undefined }): RestoreReport {
+function report(run: Run, done: { brought?: Brought; answers?: AnswerCheck | undefined }): RestoreReport {
   const { plan, request, sources } = run
   const planned = planReport(run)
   const warnings = [...plan.warnings, ...sources.repositories.flatMap((source) => source.instances.flatMap((instance) => instance.damaged.map(({ key, reason }) => `${source.name}: ${key} is damaged: ${reason}`)))]
-  const { answers, fetched } = done
+  const { answers, brought } = done
   if (answers !== undefined && answers.report.series + answers.report.queries === 0) warnings.push('the recovery point has no known answers: that the server answers correctly could not be shown')
   const disasterAtMs = request.disasterAtMs ?? (request.at.kind === 'latest' ? run.requestedAtMs : request.at.kind === 'time' ? request.at.ms : plan.point.createdAt)
   return {
@@ -146,12 +159,12 @@ function report(run: Run, done: { fetched?: FetchOutcome; answers?: AnswerCheck 
     target: run.target,
     stoppedBy: plan.stoppedBy,
     stages: run.watch.stages,
-    bytes: fetched?.bytes ?? 0,
-    resumedBytes: fetched?.resumedBytes ?? 0,
+    bytes: brought?.bytes ?? 0,
+    resumedBytes: brought?.resumedBytes ?? 0,
     rpoSeconds: plan.recoverableAt === null ? null : Math.max(0, (disasterAtMs - plan.recoverableAt) / 1000),
     rtoSeconds: answers?.firstCorrect === true ? answers.firstCorrectAtMs / 1000 : null,
-    repaired: fetched?.repaired ?? [],
-    replacedTo: request.dryRun || !request.replace ? null : resolve(run.target, run.judgement.resume?.replacedTo ?? replacedName(run.requestedAtMs)),
+    repaired: brought?.repaired ?? [],
+    replacedTo: brought?.replacedTo == null ? null : resolve(run.target, brought.replacedTo),
     answers: answers?.report ?? null,
     unreachable: sources.unreachable,
     warnings,
@@ -194,8 +207,4 @@ async function keepRecord(run: Run, result: RestoreReport): Promise<void> {
 
 function isoOrNull(ms: number | null): string | null {
   return ms === null ? null : new Date(ms).toISOString()
-}
-
-function replacedName(atMs: number): string {
-  return `.prom-dr-replaced-${new Date(atMs).toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '')}`
 }

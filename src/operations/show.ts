@@ -11,7 +11,7 @@ export async function show(context: ReadContext & { instance: string }, request:
   const latest = request.id === 'latest'
   const instance = request.instance ?? (latest ? context.instance : undefined)
   const sources = await readSources(context.repositories, { repositories: request.repositories, instance, signal: context.signal })
-  if (latest) requireInstance(sources, instance as string)
+  if (latest) await requireInstance(sources, instance as string, context.signal)
   const { point, repository } = find(sources, latest ? (point) => point.instance === instance : (point) => point.id === request.id, request.id)
   const { source } = point
   const head = point.head.kind === 'block' ? point.head.block.ulid : undefined

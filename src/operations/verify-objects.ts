@@ -40,16 +40,24 @@ export interface ListedDamage {
   recoveryPoints: string[]
 }
 
+/** Up to so many heads are listed each for itself. */
+const fewHeads = 50
+
+/** What to list beside the shared blocks. */
+function otherPrefixes(units: readonly NamedUnit[], instances: readonly string[]): string[] {
+  const heads = [...new Set(units.flatMap((unit) => (unit.kind === 'block' && !unit.prefix.startsWith(blocksPrefix) ? [unit.prefix] : [])))]
+  const tombstones = instances.filter((instance) => units.some((unit) => unit.kind === 'tombstones' && unit.instance === instance))
+  return [...(heads.length > fewHeads ? instances.map((instance) => `${instancePrefix(instance)}heads/`) : heads), ...tombstones.map((instance) => `${instancePrefix(instance)}tombstones/`)]
+}
+
 /** Compares a listing of the repository with what is named: existence and sizes, without reading a byte. */
 export async function checkListing(store: ObjectStore, units: readonly NamedUnit[], options: { instances: readonly string[]; signal?: AbortSignal | undefined }): Promise<{ damaged: ListedDamage[]; objects: number; bytes: number }> {
   const shared = units.flatMap((unit) => (unit.kind === 'block' && unit.prefix.startsWith(blocksPrefix) ? [unit.name] : []))
   const stored = new Map<string, StoredFiles>()
   for (const [ulid, files] of await listBlocks(store, [...new Set(shared)], options)) stored.set(blockPrefix(ulid), files)
   const others = new Map<string, number>()
-  for (const instance of options.instances) {
-    for (const below of ['heads/', 'tombstones/']) {
-      for await (const object of store.list(`${instancePrefix(instance)}${below}`, options.signal === undefined ? {} : { signal: options.signal })) others.set(object.key, object.sizeBytes)
-    }
+  for (const prefix of otherPrefixes(units, options.instances)) {
+    for await (const object of store.list(prefix, options.signal === undefined ? {} : { signal: options.signal })) others.set(object.key, object.sizeBytes)
   }
   const result = { damaged: [] as ListedDamage[], objects: 0, bytes: 0 }
   const expect = (key: string, sizes: { expected: number; found: number | undefined }, recoveryPoints: string[]) => {

@@ -1,7 +1,7 @@
 import type { LimitFunction } from 'p-limit'
 import type { Progress } from '../domain/progress.ts'
 import { hasCode, messageOf } from '../errors.ts'
-import { metaFile, readStoredMeta } from '../repository/stored-blocks.ts'
+import { metaFile, readStoredMeta, settleAll } from '../repository/stored-blocks.ts'
 import { readTombstones } from '../repository/tombstones.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import { type StoredBlockFile, parseBlockMeta, parseThanosFiles } from '../tsdb/block-meta.ts'
@@ -33,7 +33,23 @@ type BlockUnit = Extract<NamedUnit, { kind: 'block' }>
 /** Reads every byte of the units: SHA-256 of each object, and for blocks the CRC-32C of each chunk and index entry and the counts of meta.json. */
 export async function readUnits(units: readonly NamedUnit[], request: ReadCheckRequest): Promise<ReadCheck> {
   const result: ReadCheck = { damaged: [], bytes: 0, chunks: 0 }
-  await Promise.all(units.map((unit) => (unit.kind === 'block' ? readBlock(unit, request, result) : request.limit(() => readDeletions(unit, request, result)))))
+  const stop = new AbortController()
+  const stoppable = { ...request, signal: AbortSignal.any([request.signal, stop.signal]) }
+  const readOne = async (unit: NamedUnit) => {
+    try {
+      stoppable.signal.throwIfAborted()
+      await (unit.kind === 'block' ? readBlock(unit, stoppable, result) : request.limit(() => readDeletions(unit, stoppable, result)))
+    } catch (error) {
+      stop.abort(error)
+      throw error
+    }
+  }
+  try {
+    await settleAll(units.map(readOne))
+  } catch (error) {
+    // The first failure stopped the others: it is the one to tell, not their interruption.
+    throw request.signal.aborted ? error : (stop.signal.reason ?? error)
+  }
   return result
 }
 
@@ -47,7 +63,7 @@ async function readBlock(unit: BlockUnit, request: ReadCheckRequest, result: Rea
   })
   if (meta === undefined) return
   const contents = { series: 0, chunks: 0, samples: 0, unknownChunks: 0 }
-  const whole = await Promise.all(meta.files.map((file) => guarded({ key: `${unit.prefix}${file.relPath}`, unit, request, result }, async () => {
+  const whole = await settleAll(meta.files.map((file) => guarded({ key: `${unit.prefix}${file.relPath}`, unit, request, result }, async () => {
     const counts = await request.limit(() => readFile(file, unit, request))
     result.bytes += file.sizeBytes
     contents.series += counts.series

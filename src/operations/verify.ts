@@ -3,7 +3,9 @@ import type { Progress } from '../domain/progress.ts'
 import { chooseGroup, groupOf } from '../domain/read-subset.ts'
 import { allBlocks, recoveryPointBytes } from '../domain/recovery-point.ts'
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
+import { readIdentity } from '../repository/identity.ts'
 import { decodeKnownAnswers } from '../repository/known-answers-codec.ts'
+import { identityKey } from '../repository/layout.ts'
 import { readVerifications, recordVerification } from '../repository/records.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import type { Clock } from '../system/clock.ts'
@@ -44,6 +46,9 @@ export async function verify(context: VerifyContext, request: VerifyRequest): Pr
   const sources = await readSources(context.repositories, { ...request, signal: context.signal })
   requireIds(sources, request.ids)
   const report: VerifyReport = { ok: true, checkedRecoveryPoints: 0, checkedObjects: 0, listedBytes: 0, checkedBytes: 0, checkedChunks: 0, damaged: [], subset: null, answers: [], durationMs: 0, unreachable: sources.unreachable, warnings: [] }
+  for (const { repository, code, key, message } of sources.unreachable) {
+    if (code === 'DAMAGED') report.damaged.push({ repository, key: key ?? '', reason: message, recoveryPoints: [] })
+  }
   for (const source of sources.repositories) await verifyRepository(context, { request, source, report })
   if (request.startServer) {
     for (const point of answeringPoints(sources, request)) await askPoint(context, { sources, point, watch, report })
@@ -67,10 +72,11 @@ async function verifyRepository(context: VerifyContext, run: RepositoryRun): Pro
   const units = namedUnits(points)
   const add = (found: readonly ListedDamage[]) => report.damaged.push(...found.map((damage) => ({ repository: source.name, ...damage })))
   if (request.ids.length === 0) add(source.instances.flatMap((instance) => instance.damaged.map((damage) => ({ ...damage, recoveryPoints: [] }))))
+  add(await damagedIdentities(source, points, context.signal))
   const listing = await checkListing(source.store, units, { instances, signal: context.signal })
   add(listing.damaged)
   report.checkedRecoveryPoints += points.length
-  report.checkedObjects += listing.objects + points.length
+  report.checkedObjects += listing.objects + points.length + instances.length
   report.listedBytes += listing.bytes
   const part = request.readData || request.subset !== undefined ? await readPart(context, { ...run, units, known: new Set(listing.damaged.map((damage) => damage.key)) }) : undefined
   if (part !== undefined) {
@@ -80,6 +86,21 @@ async function verifyRepository(context: VerifyContext, run: RepositoryRun): Pro
     report.subset = request.subset === undefined ? null : { group: part.group, groups: part.groups }
   }
   if (request.ids.length === 0) await keepRecords(context, run, { instances, group: part?.group ?? 1, groups: part?.groups ?? 1, readData: part !== undefined })
+}
+
+/** `instance.json` of every instance that has recovery points: without it anybody may write under the name. */
+async function damagedIdentities(source: RepositorySource, points: readonly StoredRecoveryPoint[], signal: AbortSignal): Promise<ListedDamage[]> {
+  const found: ListedDamage[] = []
+  for (const instance of new Set(points.map((point) => point.instance))) {
+    const damage = { key: identityKey(instance), recoveryPoints: [] }
+    try {
+      if ((await readIdentity(source.store, instance, { signal })) === undefined) found.push({ ...damage, reason: 'it is missing' })
+    } catch (error) {
+      if (!hasCode(error, 'DAMAGED')) throw error
+      found.push({ ...damage, reason: messageOf(error) })
+    }
+  }
+  return found
 }
 
 async function readPart(context: VerifyContext, run: RepositoryRun & { units: NamedUnit[]; known: ReadonlySet<string> }) {

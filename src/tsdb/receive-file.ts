@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
-import { mkdir, open, rename } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { PromDrError, systemCode } from '../errors.ts'
+import { hasCode, systemCode } from '../errors.ts'
 import { dataFileError } from './file-errors.ts'
 import { type ExpectedFile, FileIntake } from './file-intake.ts'
 import type { StreamChecker } from './stream-checker.ts'
@@ -11,7 +11,7 @@ export interface ReceiveRequest<Result> extends ExpectedFile {
   open(startByte: number): Promise<AsyncIterable<Uint8Array>>
   /** A new checker for each try. */
   checker?: (() => StreamChecker<Result>) | undefined
-  /** How many bytes were written, and how many of them were found in place; negative when they have to come again. */
+  /** How many bytes are there, and how many of them were found in place; negative when they have to come again. */
   onBytes(received: number, resumed: number): void
   signal: AbortSignal
 }
@@ -50,7 +50,7 @@ async function checkExisting<Result>(path: string, request: ReceiveRequest<Resul
     request.onBytes(request.sizeBytes, request.sizeBytes)
     return { result }
   } catch (error) {
-    if (error instanceof PromDrError && error.code === 'DAMAGED') return undefined
+    if (hasCode(error, 'DAMAGED')) return undefined
     throw error
   } finally {
     await handle.close()
@@ -62,60 +62,71 @@ async function receive<Result>(path: string, request: ReceiveRequest<Result>): P
   const handle = await open(partial, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o644).catch((error: unknown) => {
     throw dataFileError(error, partial)
   })
-  let progressed = 0
-  const report = (bytes: number, resumed: number) => {
-    progressed += bytes
-    request.onBytes(bytes, resumed)
-  }
   try {
     const intake = new FileIntake(path, request, request.checker)
-    const position = await takePartial(handle, intake, report)
-    let at = position
-    for await (const piece of position === request.sizeBytes ? [] : await request.open(position)) {
-      request.signal.throwIfAborted()
-      intake.take(piece)
-      await writeAll(handle, piece, at)
-      at += piece.byteLength
-      report(piece.byteLength, 0)
-    }
-    const result = intake.end()
+    const resumedBytes = await takePartial(handle, intake, request)
+    const result = await fill(handle, { intake, from: resumedBytes, request }).catch(async (error: unknown) => {
+      if (!hasCode(error, 'DAMAGED')) throw error
+      // What did not check out must not be resumed. It may be what an earlier run left (a power cut writes zeros): once more, from the start.
+      await handle.truncate(0)
+      if (resumedBytes === 0) throw error
+      intake.restart()
+      return fill(handle, { intake, from: 0, request })
+    })
     await handle.sync()
     await rename(partial, path)
     return result
   } catch (error) {
-    // What did not check out must not be resumed; what was cut off may.
-    if (error instanceof PromDrError && error.code === 'DAMAGED') await handle.truncate(0)
-    request.onBytes(-progressed, 0)
     throw dataFileError(error, partial)
   } finally {
     await handle.close()
   }
 }
 
+/** Writes what follows `from`, and checks that all of it is right. */
+async function fill<Result>(handle: FileHandle, work: { intake: FileIntake<Result>; from: number; request: ReceiveRequest<Result> }): Promise<Result | undefined> {
+  const { intake, from, request } = work
+  let at = from
+  try {
+    request.onBytes(from, from)
+    for await (const piece of from === request.sizeBytes ? [] : await request.open(from)) {
+      request.signal.throwIfAborted()
+      intake.take(piece)
+      await writeAll(handle, piece, at)
+      at += piece.byteLength
+      request.onBytes(piece.byteLength, 0)
+    }
+    return intake.end()
+  } catch (error) {
+    request.onBytes(-at, -from)
+    throw error
+  }
+}
+
 /** Feeds what is there already; a part that is longer than the file or does not check out is thrown away. @returns the next byte */
-async function takePartial<Result>(handle: Awaited<ReturnType<typeof open>>, intake: FileIntake<Result>, report: (bytes: number, resumed: number) => void): Promise<number> {
+async function takePartial<Result>(handle: FileHandle, intake: FileIntake<Result>, { signal }: ReceiveRequest<Result>): Promise<number> {
   const { size } = await handle.stat()
   if (size === 0) return 0
   try {
     let at = 0
     const buffer = Buffer.allocUnsafe(readBytes)
     while (at < size) {
+      signal.throwIfAborted()
       const { bytesRead } = await handle.read(buffer, 0, readBytes, at)
       if (bytesRead === 0) break
       intake.take(buffer.subarray(0, bytesRead))
       at += bytesRead
     }
-    report(at, at)
     return at
   } catch (error) {
-    if (!(error instanceof PromDrError) || error.code !== 'DAMAGED') throw error
+    if (!hasCode(error, 'DAMAGED')) throw error
     await handle.truncate(0)
     intake.restart()
     return 0
   }
 }
 
-async function writeAll(handle: Awaited<ReturnType<typeof open>>, piece: Uint8Array, position: number): Promise<void> {
+async function writeAll(handle: FileHandle, piece: Uint8Array, position: number): Promise<void> {
   let written = 0
   while (written < piece.byteLength) {
     const { bytesWritten } = await handle.write(piece, written, piece.byteLength - written, position + written)

@@ -1,6 +1,7 @@
 import { chmod, chown, lstat, mkdir, mkdtemp, readFile, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { isUlid } from '../domain/ulid.ts'
 import { PromDrError, systemCode } from '../errors.ts'
 import { ownNamePrefix } from './data-directory.ts'
 import { syncDirectory, writeDurably } from './durable-files.ts'
@@ -17,15 +18,21 @@ import { dataFileError } from './file-errors.ts'
 export const stagingName = `${ownNamePrefix}staging`
 export const incompleteName = `${ownNamePrefix}incomplete`
 export const restoredName = `${ownNamePrefix}restored`
+export const replacedPrefix = `${ownNamePrefix}replaced-`
+export const clonePrefix = `${ownNamePrefix}clone-`
+
+/** The note names what is renamed: anything but these was not written by a restore. */
+const placedName = z.string().refine((name) => isUlid(name) || name === 'wal' || name === 'wbl', 'not a name that a restore puts in place')
+const asideName = z.string().refine((name) => name.startsWith(replacedPrefix) && /^[0-9A-Za-z-]+$/.test(name.slice(replacedPrefix.length)), 'not a name for old content')
 
 const incompleteSchema = z.looseObject({
   version: z.literal(1),
   instance: z.string(),
   recoveryPoint: z.string(),
   /** Names that will lie directly in the target. */
-  names: z.array(z.string()),
+  names: z.array(placedName),
   /** Where the old content goes; null when there is none. */
-  replacedTo: z.string().nullable(),
+  replacedTo: asideName.nullable(),
   /** `staging` until everything has arrived and was checked; from then on names are moved into place. */
   phase: z.enum(['staging', 'placing']),
   startedAt: z.string(),
@@ -36,7 +43,7 @@ export function stagingPath(target: string): string {
   return join(target, stagingName)
 }
 
-/** The restore that was interrupted in this directory; undefined when there is none. @throws DAMAGED when its note cannot be read */
+/** The restore that was interrupted in this directory; undefined when there is none. @throws PREFLIGHT_REFUSED when its note cannot be read */
 export async function readIncomplete(target: string): Promise<IncompleteRestore | undefined> {
   const path = join(target, incompleteName)
   try {
@@ -44,7 +51,8 @@ export async function readIncomplete(target: string): Promise<IncompleteRestore 
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return undefined
     if (!(error instanceof SyntaxError) && !(error instanceof z.ZodError)) throw dataFileError(error, path)
-    throw new PromDrError('DAMAGED', `${path} cannot be read: ${error.message}`, { hint: `look at what is in ${target}; move it away, or remove ${path}, and restore again` })
+    const reason = error instanceof z.ZodError ? error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ') : error.message
+    throw new PromDrError('PREFLIGHT_REFUSED', `the restore was refused, nothing was changed: ${path}, which tells of an interrupted restore, cannot be read: ${reason}`, { hint: `look at what is in ${target}; move it away, or remove ${path}, and restore again` })
   }
 }
 
@@ -52,9 +60,25 @@ export async function writeIncomplete(target: string, note: IncompleteRestore): 
   await writeDurably(join(target, incompleteName), `${JSON.stringify(note, undefined, 1)}\n`)
 }
 
-/** Removes what an interrupted restore of something else left in staging. */
-export async function clearStaging(target: string): Promise<void> {
-  await rm(join(target, stagingName), { recursive: true, force: true })
+/** Removes what other runs left in the directory: blocks that wait for another restore, and clones of throwaway servers. */
+export async function clearLeftovers(target: string, options: { keepStaging: boolean }): Promise<void> {
+  for (const name of await namesIn(target)) {
+    if (name.startsWith(clonePrefix) || (name === stagingName && !options.keepStaging)) await rm(join(target, name), { recursive: true, force: true })
+  }
+}
+
+/** Bytes that an interrupted restore has brought already. */
+export async function stagedBytes(target: string): Promise<number> {
+  return bytesBelow(stagingPath(target))
+}
+
+async function bytesBelow(path: string): Promise<number> {
+  let bytes = 0
+  for (const name of await namesIn(path)) {
+    const stats = await lstat(join(path, name))
+    bytes += stats.isDirectory() ? await bytesBelow(join(path, name)) : stats.size
+  }
+  return bytes
 }
 
 export interface Ownership {
@@ -86,38 +110,55 @@ export interface PlaceRequest {
 
 /**
  * Puts a staged restore in place by renames. Killed at any line, the next run finds `.prom-dr-incomplete` and goes on:
- * names that are no longer in staging have been moved already.
+ * while its phase is `staging` everything else there is old; from then on what is no longer in staging is in place.
+ * @returns where the old content is; null when there was none
  */
-export async function placeRestore(target: string, request: PlaceRequest): Promise<void> {
+export async function placeRestore(target: string, request: PlaceRequest): Promise<{ replacedTo: string | null }> {
   const staging = join(target, stagingName)
+  const { note, owner } = request
   try {
-    for (const name of await readdir(staging)) await handOver(join(staging, name), request.owner)
-    await syncTree(staging)
-    await writeIncomplete(target, { ...request.note, phase: 'placing' })
-    if (request.note.replacedTo !== null) await moveAside(target, request.note)
+    if (note.phase === 'staging') {
+      for (const name of await namesIn(staging)) await handOver(join(staging, name), owner)
+      await syncTree(staging)
+    }
+    if (note.replacedTo !== null) await setAside(target, { note, to: join(target, note.replacedTo), owner })
+    await writeIncomplete(target, { ...note, phase: 'placing' })
     for (const name of request.names) await moveInto(join(staging, name), join(target, name))
     await writeDurably(join(target, restoredName), `${JSON.stringify(request.restored, undefined, 1)}\n`)
-    await syncDirectory(target)
     await rm(staging, { recursive: true, force: true })
     await rm(join(target, incompleteName), { force: true })
     await syncDirectory(target)
+    const asideMade = note.replacedTo !== null && (await namesIn(target)).includes(note.replacedTo)
+    return { replacedTo: asideMade ? note.replacedTo : null }
   } catch (error) {
     throw dataFileError(error, target)
   }
 }
 
-/** Moves the old content into a directory beside it: nothing is deleted. Names that this restore has put in place stay. */
-async function moveAside(target: string, note: IncompleteRestore): Promise<void> {
-  const aside = join(target, note.replacedTo ?? '')
-  await mkdir(aside, { recursive: true })
-  const inStaging = new Set(await readdir(join(target, stagingName)))
-  for (const name of await readdir(target)) {
-    if (name === 'lost+found' || name === incompleteName || name === stagingName || name.startsWith(`${ownNamePrefix}replaced-`)) continue
-    // A name that this restore brings is the old one as long as its successor still waits in staging.
-    if (note.names.includes(name) && !inStaging.has(name)) continue
-    await rename(join(target, name), join(aside, name))
+/**
+ * Moves the old content into a directory beside it: nothing is deleted, nothing is written over. What this restore has put
+ * in place stays; so does what earlier ones moved aside.
+ */
+async function setAside(target: string, request: { note: IncompleteRestore; to: string; owner: Ownership }): Promise<void> {
+  const { note, to, owner } = request
+  const waiting = new Set(await namesIn(join(target, stagingName)))
+  const stays = (name: string) => {
+    if (name === 'lost+found' || name === stagingName || name.startsWith(incompleteName) || name.startsWith(replacedPrefix)) return true
+    return note.phase === 'placing' && (name.startsWith(restoredName) || (note.names.includes(name) && !waiting.has(name)))
   }
-  await syncDirectory(aside)
+  const old = (await readdir(target)).filter((name) => !stays(name))
+  if (old.length === 0) return
+  await mkdir(to, { recursive: true })
+  await handOver(to, owner, { itselfOnly: true })
+  const taken = new Set(await readdir(to))
+  for (const name of old) await rename(join(target, name), join(to, freeName(name, taken)))
+  await syncDirectory(to)
+  await syncDirectory(target)
+}
+
+/** A server that was started between two tries has made the same names again. */
+function freeName(name: string, taken: ReadonlySet<string>): string {
+  for (let count = 1, free = name; ; count += 1, free = `${name}.${count}`) if (!taken.has(free)) return free
 }
 
 async function moveInto(from: string, to: string): Promise<void> {
@@ -130,8 +171,18 @@ async function moveInto(from: string, to: string): Promise<void> {
 }
 
 async function syncTree(path: string): Promise<void> {
-  for (const entry of await readdir(path, { withFileTypes: true })) if (entry.isDirectory()) await syncTree(join(path, entry.name))
+  for (const name of await namesIn(path)) if ((await lstat(join(path, name))).isDirectory()) await syncTree(join(path, name))
   await syncDirectory(path)
+}
+
+/** Of a directory that need not be there: a crash may have come before it was made or after it was removed. */
+async function namesIn(path: string): Promise<string[]> {
+  try {
+    return await readdir(path)
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return []
+    throw dataFileError(error, path)
+  }
 }
 
 /** Runs `use` with a new directory below `parent`, which is gone afterwards. */
