@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { configDefaults, defineConfig } from 'vitest/config'
 
@@ -14,7 +13,7 @@ function filesOf(mode: string): { include: string[]; exclude: string[] } {
 export default defineConfig(({ mode }) => ({
   test: {
     ...filesOf(mode),
-    globalSetup: ['test/support/s3-global-setup.ts'].filter((file) => existsSync(file)),
+    globalSetup: ['test/support/s3-global-setup.ts'],
     pool: 'forks',
     // Tests with real programs wait more than they compute, so that one more than the cores keeps a small machine busy.
     maxWorkers: availableParallelism() + 1,

@@ -11,19 +11,23 @@ const ruler = '─'.repeat(74)
 
 /** The last page: what was lost, how long it took, that the answers are equal, and where to look next. */
 export function renderOutcome(outcome: Outcome, { keptDir }: WhereAbouts, colors: Colors): string {
+  const { answers, backup } = outcome
+  const { series, samples } = backup.recoveryPoint.knownAnswers
   const lostMs = outcome.disasterAtMs - outcome.newestRestoredMs
   const lines = [
     ruler,
     colors.bold('It came back.'),
     '',
-    headline('RPO', 'what was lost', seconds(lostMs), colors),
-    `      newest restored sample ${formatTime(outcome.newestRestoredMs)}, disaster ${formatTime(outcome.disasterAtMs)}`,
+    headline('RPO', 'what was lost; usual objective 60 s', seconds(lostMs), colors),
+    `        newest restored sample ${formatTime(outcome.newestRestoredMs)}`,
+    `        disaster               ${formatTime(outcome.disasterAtMs)}, ${seconds(outcome.afterBackupMs)} after the backup`,
     '',
-    headline('RTO', 'from the decision to the first correct answers', seconds(outcome.rtoMs), colors),
-    ...outcome.phases.map(({ name, durationMs }) => `      ${name.padEnd(46)}${seconds(durationMs).padStart(9)}`),
+    headline('RTO', 'decision to first right answer; usual objective 5 min', seconds(outcome.rtoMs), colors),
+    ...outcome.phases.map(({ name, durationMs }) => `        ${name.padEnd(57)}${seconds(durationMs).padStart(9)}`),
     '',
-    headline('ANSWERS', 'equal, before and after', answersInFigures(outcome), colors),
-    ...outcome.answers.map(({ title, before, after }) => `      ${title.padEnd(28)}${before}  =  ${after}`),
+    headline('ANSWERS', 'equal before and after', `${answers.length} of ${answers.length}`, colors),
+    ...answers.map(({ title, before, after }) => `        ${title.padEnd(26)}${before} = ${after}`),
+    `        ${`${count(samples, 'sample')} of ${count(series, 'series', 'series')}`.padEnd(26)}equal bit for bit (the known answers of the recovery point)`,
     '',
     ...whereToLook(keptDir, colors),
     ruler,
@@ -32,12 +36,7 @@ export function renderOutcome(outcome: Outcome, { keptDir }: WhereAbouts, colors
 }
 
 function headline(name: string, what: string, figure: string, colors: Colors): string {
-  return `${colors.green(name.padEnd(8))}${what.padEnd(44)}${colors.bold(figure.padStart(9))}`
-}
-
-function answersInFigures({ answers, backup }: Outcome): string {
-  const { series, samples } = backup.recoveryPoint.knownAnswers
-  return `${answers.length} of ${answers.length}, and ${count(samples, 'sample')} of ${series} series bit for bit`
+  return `${colors.green(name.padEnd(8))}${what.padEnd(57)}${colors.bold(figure.padStart(9))}`
 }
 
 function whereToLook(keptDir: string | undefined, colors: Colors): string[] {

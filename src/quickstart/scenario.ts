@@ -13,6 +13,8 @@ export interface Outcome {
   backup: BackupReport
   restore: RestoreReport
   disasterAtMs: number
+  /** From the end of the backup to the disaster. */
+  afterBackupMs: number
   /** The newest sample of before the disaster, as the server that came back tells it. */
   newestRestoredMs: number
   /** From the decision to restore to the first correct answer of the server that came back. */
@@ -31,7 +33,7 @@ export interface ScenarioOptions {
 
 const collectMs = 25_000
 /** What happens after a backup is what a disaster takes: without this the loss would look smaller than it is in life. */
-const afterBackupMs = 5_000
+const unprotectedMs = 5_000
 
 /** Starts, collects, backs up, destroys, restores and asks. No process stays, whatever happens. */
 export async function runScenario(options: ScenarioOptions): Promise<Outcome> {
@@ -55,8 +57,9 @@ async function playOn(stack: Stack, { narrator, launcher, workDir, signal }: Sce
   const askedAtMs = Date.now() - 2_000
   const before = await askQuestions(server.api, askedAtMs, signal)
   const backup = await runCli<BackupReport>(cli, ['backup'])
+  const backedUpMs = Date.now()
   narrator.backedUp(backup)
-  await narrator.wait(`${afterBackupMs / 1000} more seconds, which no backup has`, afterBackupMs, signal)
+  await narrator.wait(`${unprotectedMs / 1000} more seconds, which no backup has`, unprotectedMs, signal)
 
   narrator.step('Disaster: SIGKILL, and the data directory is deleted')
   const disasterAtMs = Date.now()
@@ -84,18 +87,19 @@ async function playOn(stack: Stack, { narrator, launcher, workDir, signal }: Sce
     backup,
     restore,
     disasterAtMs,
+    afterBackupMs: disasterAtMs - backedUpMs,
     newestRestoredMs: await newestSampleMs(successor.api, disasterAtMs, signal),
     rtoMs: answeredMs - decidedMs,
-    phases: [...commandPhases(restore, restoredMs - decidedMs), { name: 'start the server', durationMs: readyMs - restoredMs }, { name: 'first correct answers', durationMs: answeredMs - readyMs }],
+    phases: [...commandPhases(restore, restoredMs - decidedMs), { name: 'server: start', durationMs: readyMs - restoredMs }, { name: 'server: all answers right', durationMs: answeredMs - readyMs }],
     answers,
   }
 }
 
-/** The stages that the command measured, and what remains of its time: starting Node and reading the configuration. */
+/** The stages that the command measured, and what remains of its time. */
 function commandPhases(restore: RestoreReport, totalMs: number): Outcome['phases'] {
   const stagesMs = restore.stages.reduce((sum, stage) => sum + stage.durationMs, 0)
   const named = restore.stages.map((stage) => ({ name: `restore: ${stage.name}`, durationMs: stage.durationMs }))
-  return [...named, { name: 'restore: start the command', durationMs: Math.max(0, totalMs - stagesMs) }]
+  return [...named, { name: 'restore: load and end the command', durationMs: Math.max(0, totalMs - stagesMs) }]
 }
 
 async function writeConfig(workDir: string, url: string, dataDir: string): Promise<string> {
