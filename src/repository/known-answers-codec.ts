@@ -10,6 +10,8 @@ const decompress = promisify(brotliDecompress)
 /** Bounds what a hostile manifest can make a reader hold. */
 const maxSamples = 1_000_000
 const sampleBytes = 16
+/** What a JavaScript date can hold, ms. */
+const latestMs = 8_640_000_000_000_000n
 
 /**
  * How known answers stand in a manifest: the series in the clear, their samples one after another in `samples` as
@@ -26,8 +28,12 @@ export const knownAnswersSchema = z.looseObject({
 
 export type EncodedKnownAnswers = z.infer<typeof knownAnswersSchema>
 
+/** @throws CONFIG_INVALID when there are more samples than a reader takes */
 export async function encodeKnownAnswers(answers: KnownAnswers): Promise<EncodedKnownAnswers> {
   const count = answers.series.reduce((sum, series) => sum + series.samples.length, 0)
+  if (count > maxSamples) {
+    throw new PromDrError('CONFIG_INVALID', `known answers have ${count} samples; a recovery point takes ${maxSamples}`, { hint: 'ask for fewer series or samples a series in "knownAnswers"' })
+  }
   const words = Buffer.alloc(count * sampleBytes)
   let at = 0
   for (const { samples } of answers.series) {
@@ -64,6 +70,7 @@ export async function decodeKnownAnswers(encoded: EncodedKnownAnswers): Promise<
     let bits = 0n
     for (let n = 0; n < length; n += 1, at += 1) {
       time += words.readBigInt64LE(at * 8)
+      if (time > latestMs || time < -latestMs) throw damaged(`a sample has the time ${time}`)
       bits ^= words.readBigUInt64LE((count + at) * 8)
       samples.push({ timestampMs: Number(time), valueBits: bits })
     }
