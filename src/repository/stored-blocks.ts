@@ -126,21 +126,25 @@ export async function uploadBlock(store: ObjectStore, upload: BlockUpload): Prom
 
 async function createOrReplace(store: ObjectStore, key: string, context: { body: Body; upload: BlockUpload; result: UploadedBlock }): Promise<WrittenObject> {
   const { body, upload, result } = context
-  const options = () => {
-    let reported = 0
-    const onProgress = (sentBytes: number) => {
-      upload.onProgress?.(sentBytes - reported)
-      reported = sentBytes
+  let reported = 0
+  const onProgress = (sentBytes: number) => {
+    upload.onProgress?.(sentBytes - reported)
+    reported = sentBytes
+  }
+  const options = { ...signalOf(upload), onProgress }
+  const createOrPut = async () => {
+    try {
+      return await store.create(key, body, options)
+    } catch (error) {
+      if (!hasCode(error, 'OBJECT_EXISTS')) throw error
     }
-    return { ...signalOf(upload), onProgress }
+    result.replaced.push(key)
+    return store.put(key, body, options)
   }
-  try {
-    return await store.create(key, body, options())
-  } catch (error) {
-    if (!hasCode(error, 'OBJECT_EXISTS')) throw error
-  }
-  result.replaced.push(key)
-  return store.put(key, body, options())
+  const written = await createOrPut()
+  // What was there already need not have been sent.
+  onProgress(written.sizeBytes)
+  return written
 }
 
 /** Waits for every task also when one fails, so that nothing goes on behind the caller's back; then fails with the first error. */
