@@ -22,6 +22,8 @@ export interface StoredBlock extends Coverable {
 /** What one repository holds that matters to the next backup of this instance. */
 export interface Inventory {
   stored: StoredBlock[]
+  /** Blocks of which anything is there, whole or not. */
+  present: string[]
   /** Blocks whose deletion mark is too old to be taken back: absent, and to be removed before they are stored again. */
   condemned: string[]
   tiers: Tier[]
@@ -45,7 +47,7 @@ export interface InventoryRequest {
 export async function readInventory(request: InventoryRequest): Promise<Inventory> {
   const { store, instance } = request
   const { ids } = await listRecoveryPointIds(store, instance, request)
-  const inventory: Inventory = { stored: [], condemned: [], tiers: await openTiers(ids, request), warnings: [] }
+  const inventory: Inventory = { stored: [], present: [], condemned: [], tiers: await openTiers(ids, request), warnings: [] }
   const previous = await newestReadable(ids, request)
   const named = new Map((previous?.blocks ?? []).map((block) => [block.ulid, block]))
   const local = new Map(request.blocks.map((block) => [block.meta.ulid, block]))
@@ -53,6 +55,7 @@ export async function readInventory(request: InventoryRequest): Promise<Inventor
   const sources = request.blocks.filter((block) => block.meta.compaction.level > 1).flatMap((block) => block.meta.compaction.sources)
   const candidates = [...new Set([...named.keys(), ...local.keys(), ...sources])]
   const present = candidates.filter((ulid) => existing.has(ulid))
+  inventory.present = present
   const files = await listBlocks(store, present, request)
   const limit = pLimit(16)
   await Promise.all(present.map((ulid) => limit(async () => {
@@ -62,7 +65,7 @@ export async function readInventory(request: InventoryRequest): Promise<Inventor
       return
     }
     const known = named.get(ulid) ?? (found?.files.has('meta.json') === true ? await readUnnamed(request, ulid) : undefined)
-    if (known === undefined) return
+    if (known === undefined || !agrees(known, local.get(ulid))) return
     const missing = missingFile(known.files, found)
     if (missing === undefined) inventory.stored.push({ ...coverable(known, await sourcesOf(request, known, local.get(ulid))), named: known })
     else if (named.has(ulid)) inventory.warnings.push(damageWarning(store, ulid, { missing, repairable: local.has(ulid) }))
@@ -153,6 +156,12 @@ export function namedBlock(meta: SnapshotBlock['meta'], stored: Pick<NamedBlock,
     numChunks: meta.stats.numChunks,
     ...stored,
   }
+}
+
+/** What stands under a block's name in the repository is the server's block only where their files are of the same sizes. */
+function agrees(stored: NamedBlock, local: SnapshotBlock | undefined): boolean {
+  if (local === undefined) return true
+  return local.files.length + 1 === Object.keys(stored.files).length && local.files.every(({ relPath, sizeBytes }) => stored.files[relPath] === sizeBytes)
 }
 
 function coverable(block: NamedBlock, sources: string[]): Coverable {

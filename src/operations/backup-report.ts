@@ -7,6 +7,12 @@ export interface BackupRequest {
   repositories: string[]
 }
 
+/** A block that the server itself has in a damaged state. What can be read of it is stored. */
+export interface DamagedBlock {
+  ulid: string
+  reason: string
+}
+
 /** One repository's part of a backup. */
 export interface RepositoryOutcome {
   name: string
@@ -43,5 +49,7 @@ export interface BackupReport {
   durationMs: number
   stages: { name: string; durationMs: number }[]
   repositories: RepositoryOutcome[]
+  /** Found in what was read to be stored; blocks that are stored already are not read again. */
+  damagedAtSource: DamagedBlock[]
   warnings: string[]
 }

@@ -11,12 +11,12 @@ import { commitRecoveryPoint } from '../repository/recovery-points.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import { listFiles, missingFile, recheckBlocks, removeMarkedBlock, settleAll, unmarkBlock, uploadBlock } from '../repository/stored-blocks.ts'
 import { storeTombstones } from '../repository/tombstones.ts'
-import type { Body, ObjectStore } from '../stores/object-store.ts'
+import type { ObjectStore } from '../stores/object-store.ts'
 import type { Logger } from '../system/logger.ts'
-import { fileBody } from '../tsdb/file-body.ts'
 import { thanosMeta } from '../tsdb/block-meta.ts'
 import { type Inventory, namedBlock, readInventory } from './backup-inventory.ts'
 import type { SnapshotBlock } from './snapshot-block.ts'
+import type { SourceCheck } from './source-check.ts'
 
 /** What every repository is given: the same recovery point, less what each has to decide for itself. */
 export interface StoreRequest {
@@ -26,6 +26,7 @@ export interface StoreRequest {
   point: Omit<StoredRecoveryPoint, 'blocks' | 'head' | 'tiers' | 'cost'>
   blocks: readonly SnapshotBlock[]
   head: SnapshotBlock | 'empty' | 'omitted'
+  check: SourceCheck
   compactedSpanMs: number
   timezone: string
   startedAtMs: number
@@ -47,6 +48,8 @@ export interface StoreOutcome {
   warnings: string[]
 }
 
+const tidyTimeoutMs = 15_000
+
 /**
  * Stores one recovery point in one repository. The order is the promise: intent, blocks, head, a last look at everything
  * that is named, manifest. A crash before the manifest leaves the repository as it was, with uploads that the next
@@ -60,6 +63,7 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
   const intent = () => writeIntent(store, point.instance, { id: point.id, refreshedAt: request.now().toISOString(), blocks: plan.named, heads, signal: request.signal })
   let uploadedBytes = await intent()
   const keeper = keepAlive(request, intent)
+  let committing = false
   try {
     await prepareBlocks(request, inventory, plan.named)
     const local = new Map(request.blocks.map((block) => [block.meta.ulid, block]))
@@ -90,12 +94,15 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     await recheck(request, complete)
     keeper.check()
     await request.lease.renew()
+    committing = true
     uploadedBytes += await commitRecoveryPoint(store, complete, { signal: request.signal })
-    await removeIntent(store, point.instance, point.id)
+    await removeIntent(store, point.instance, point.id).catch((failure: unknown) => request.logger.warn({ store: store.url, error: messageOf(failure) }, 'the intent could not be removed: the next backup clears it'))
     return { point: complete, uploadedBytes, reusedBytes: complete.cost.reusedBytes, uploadedBlocks: uploads.length, reusedBlocks: plan.reuse.length, coveredBlocks: plan.covers.size, warnings }
   } catch (error) {
-    // Without the signal: an interrupted backup tidies up too. What cannot be tidied now, the next backup clears.
-    await clearIntent(store, point.instance, { id: point.id }).catch((failure: unknown) => request.logger.warn({ store: store.url, error: messageOf(failure) }, 'the unfinished backup could not be tidied up'))
+    // A manifest whose answer was lost may still come to be: what it names stays, and the next backup clears the intent.
+    if (committing) throw error
+    // Without the signal: an interrupted backup tidies up too, but not for long. What is left, the next backup clears.
+    await clearIntent(store, point.instance, { id: point.id, signal: AbortSignal.timeout(tidyTimeoutMs) }).catch((failure: unknown) => request.logger.warn({ store: store.url, error: messageOf(failure) }, 'the unfinished backup could not be tidied up'))
     throw error
   } finally {
     keeper.stop()
@@ -116,9 +123,10 @@ async function prepareBlocks(request: StoreRequest, inventory: Inventory, named:
   for (const ulid of named) {
     if (condemned.has(ulid)) await removeMarkedBlock(request.store, ulid, request)
   }
-  await settleAll(inventory.stored.filter((block) => named.includes(block.ulid)).map((block) => request.limit(async () => {
-    if (await unmarkBlock(request.store, block.ulid, request)) return
-    throw new PromDrError('CONTENTION', `the deletion mark of block ${block.ulid} in ${request.store.url} came of age while the backup began`, { hint: 'nothing was committed; run the backup again' })
+  const present = new Set(inventory.present)
+  await settleAll(named.filter((ulid) => present.has(ulid) && !condemned.has(ulid)).map((ulid) => request.limit(async () => {
+    if (await unmarkBlock(request.store, ulid, request)) return
+    throw new PromDrError('CONTENTION', `the deletion mark of block ${ulid} in ${request.store.url} came of age while the backup began`, { hint: 'nothing was committed; run the backup again' })
   })))
 }
 
@@ -126,7 +134,7 @@ async function upload(request: StoreRequest, block: SnapshotBlock, prefix: strin
   const { meta } = block
   const stored = await uploadBlock(request.store, {
     prefix,
-    files: block.files.map(({ relPath, path, sizeBytes }) => ({ relPath, body: fileBody(path, sizeBytes) satisfies Body })),
+    files: block.files.map((file) => ({ relPath: file.relPath, body: request.check.body(block, file) })),
     metaText: (files) => thanosMeta(meta, { labels: request.point.source.externalLabels, files, source: 'prom-dr' }),
     limit: request.limit,
     onProgress: (bytes) => request.progress.advance(bytes),

@@ -5,7 +5,7 @@ import type { Source } from '../domain/recovery-point.ts'
 import { PromDrError } from '../errors.ts'
 import type { PrometheusApi } from '../integrations/prometheus/prometheus-api.ts'
 import { directoryFacts, sameDirectory } from '../tsdb/data-directory-access.ts'
-import { listBlocks } from '../tsdb/data-directory.ts'
+import { directoryContents, listBlocks } from '../tsdb/data-directory.ts'
 
 /** What a backup has to know of its server before it starts. */
 export interface ServerFacts {
@@ -47,7 +47,7 @@ export async function readServerFacts(request: SourceRequest): Promise<ServerFac
     prometheus.maxBlockDurationMs(options),
   ])
   const dataDir = await checkedDataDir(runtime, request.configuredDataDir)
-  await listBlocks(dataDir)
+  await requireDataDir(dataDir, { served: runtime, url: prometheus.url })
   const owner = await directoryFacts(dataDir)
   const names = await request.ownerNames(owner.uid, owner.gid)
   return {
@@ -77,6 +77,22 @@ async function checkedDataDir(serverDir: string, configured: string | undefined)
   throw new PromDrError('DATA_DIR_MISMATCH', `prometheus.dataDir is ${configured}, but the server keeps its data in ${serverDir}`, {
     hint: `remove "dataDir" from the configuration, or set it to ${serverDir}; nothing was changed`,
   })
+}
+
+/** Before a snapshot is taken that would be looked for in vain, and could not be removed. */
+async function requireDataDir(dataDir: string, server: { served: string; url: string }): Promise<void> {
+  const { state, names } = await directoryContents(dataDir)
+  if (state === 'missing') {
+    throw new PromDrError('DATA_DIR_UNREADABLE', `${dataDir} does not exist on this host`, {
+      hint: `the server at ${server.url} keeps its data in ${server.served}: run prom-dr on its host, or set prometheus.dataDir to where this host sees that directory`,
+    })
+  }
+  if (state === 'not a directory' || (state !== 'symbolic link' && !names.includes('wal'))) {
+    throw new PromDrError('DATA_DIR_MISMATCH', `${dataDir} is not the data directory of a running Prometheus: ${state === 'not a directory' ? 'it is a file' : 'there is no "wal" in it'}`, {
+      hint: `the server at ${server.url} keeps its data in ${server.served}; set prometheus.dataDir to where this host sees that directory`,
+    })
+  }
+  await listBlocks(dataDir)
 }
 
 const duration = z.string().optional()

@@ -2,7 +2,7 @@ import pLimit from 'p-limit'
 import { type BitSample, type KnownAnswers, type KnownQuery, type KnownSeries, differenceOfSeries, seriesName } from '../domain/known-answers.ts'
 import { withExternalLabels } from '../domain/external-labels.ts'
 import { seededRandom, shuffled } from '../domain/seeded-choice.ts'
-import { hasCode } from '../errors.ts'
+import { hasCode, messageOf } from '../errors.ts'
 import type { PrometheusApi, RawSeries } from '../integrations/prometheus/prometheus-api.ts'
 import type { AnswersReport } from './verify-report.ts'
 
@@ -27,18 +27,30 @@ export interface CollectRequest {
 
 const requestsAtOnce = 8
 
+export interface CollectedAnswers {
+  answers: KnownAnswers
+  /** What the server did not answer, in words: a recovery point is made all the same. */
+  problems: string[]
+}
+
 /**
  * Reads a seeded sample of what the server answers: series bit by bit through remote read, queries as text. `up` is
  * always among the series where it exists. Series with native histograms in the range are counted as dropped: their
  * counter reset hints depend on chunk boundaries, so that they need not come back the same.
  */
-export async function collectKnownAnswers(api: PrometheusApi, request: CollectRequest): Promise<KnownAnswers> {
+export async function collectKnownAnswers(api: PrometheusApi, request: CollectRequest): Promise<CollectedAnswers> {
   const random = seededRandom(request.seed)
   const limit = pLimit(requestsAtOnce)
   const answers: KnownAnswers = { seed: request.seed, series: [], queries: [], dropped: 0 }
+  const problems = new Set<string>()
+  const refused = (what: string) => (error: unknown) => {
+    if (!hasCode(error, 'PROMETHEUS_BAD_RESPONSE', 'PROMETHEUS_UNAUTHORIZED')) throw error
+    problems.add(`no known answers of ${what}: ${messageOf(error)}`)
+    return undefined
+  }
   const taken = new Set<string>()
   for (const window of request.windows) {
-    const names = await api.labelValues('__name__', { ...window, ...signalOf(request) })
+    const names = (await api.labelValues('__name__', { ...window, ...signalOf(request) }).catch(refused('series'))) ?? []
     const order = shuffled(names, random).sort((a, b) => Number(b === 'up') - Number(a === 'up'))
     const picks = Array.from({ length: window.series }, () => random())
     const chosen = order.slice(0, window.series)
@@ -51,8 +63,12 @@ export async function collectKnownAnswers(api: PrometheusApi, request: CollectRe
       }
     }
   }
-  answers.queries = await Promise.all(request.queries.map((query) => limit(async () => ({ query, atMs: request.queryAtMs, result: await api.query(query, request.queryAtMs, signalOf(request)) }))))
-  return answers
+  const asked = await Promise.all(request.queries.map((query) => limit(async () => {
+    const result = await api.query(query, request.queryAtMs, signalOf(request)).catch(refused(`query ${JSON.stringify(query)}`))
+    return result === undefined ? [] : [{ query, atMs: request.queryAtMs, result }]
+  })))
+  answers.queries = asked.flat()
+  return { answers, problems: [...problems] }
 }
 
 interface OneSeries {
@@ -76,8 +92,8 @@ async function readOneSeries(api: PrometheusApi, name: string, choice: OneSeries
     const first = samples[0]
     return first === undefined ? undefined : { labels, startMs: first.timestampMs, endMs: window.endMs, samples }
   } catch (error) {
-    // A name with more series than an answer may have is passed over; everything else is for the caller.
-    if (hasCode(error, 'PROMETHEUS_BAD_RESPONSE')) return 'dropped'
+    // A name with more series than an answer may have, or with damaged chunks, is passed over.
+    if (hasCode(error, 'PROMETHEUS_BAD_RESPONSE', 'PROMETHEUS_UNAUTHORIZED')) return 'dropped'
     throw error
   }
 }
@@ -91,14 +107,15 @@ async function readSeries(api: PrometheusApi, labels: Record<string, string>, ra
 }
 
 /**
- * Asks the same again after the snapshot and keeps what did not change: what was still being written, or was deleted
- * meanwhile, proves nothing. Answers that reach beyond `coveredUntilMs`, which the recovery point does not hold, go too.
+ * Asks the same again after the snapshot and keeps what did not change: what was still being written, was deleted
+ * meanwhile, or is refused now, proves nothing. Answers that reach beyond `coveredUntilMs`, which the recovery point does
+ * not hold, go too.
  */
 export async function confirmKnownAnswers(api: PrometheusApi, answers: KnownAnswers, context: { externalLabels: Record<string, string>; coveredUntilMs: number; signal?: AbortSignal | undefined }): Promise<KnownAnswers> {
-  const { coveredUntilMs } = context
-  const again = await askAnswers(api, answers, context)
-  const series = answers.series.filter((known, at) => known.endMs <= coveredUntilMs && differenceOfSeries(known, again.series[at] ?? []) === undefined)
-  const queries = answers.queries.filter((known, at) => known.atMs <= coveredUntilMs && known.result === again.queries[at])
+  const covered: KnownAnswers = { ...answers, series: answers.series.filter((known) => known.endMs <= context.coveredUntilMs), queries: answers.queries.filter((known) => known.atMs <= context.coveredUntilMs) }
+  const again = await askAnswers(api, covered, { ...context, refusal: 'is a change' })
+  const series = covered.series.filter((known, at) => differenceOfSeries(known, again.series[at] ?? []) === undefined)
+  const queries = covered.queries.filter((known, at) => known.result === again.queries[at])
   const dropped = answers.dropped + (answers.series.length - series.length) + (answers.queries.length - queries.length)
   return { seed: answers.seed, series, queries, dropped }
 }
@@ -122,10 +139,14 @@ export async function askKnownAnswers(api: PrometheusApi, answers: KnownAnswers,
   }
 }
 
-async function askAnswers(api: PrometheusApi, answers: KnownAnswers, context: { externalLabels: Record<string, string>; signal?: AbortSignal | undefined }): Promise<{ series: BitSample[][]; queries: string[] }> {
+async function askAnswers(api: PrometheusApi, answers: KnownAnswers, context: { externalLabels: Record<string, string>; signal?: AbortSignal | undefined; refusal?: 'is a change' }): Promise<{ series: BitSample[][]; queries: string[] }> {
   const limit = pLimit(requestsAtOnce)
-  const askSeries = async (known: KnownSeries) => (await readSeries(api, known.labels, { ...known, ...context }))?.samples ?? []
-  const askQuery = (known: KnownQuery) => api.query(known.query, known.atMs, signalOf(context))
+  const refused = <T>(nothing: T) => (error: unknown): T => {
+    if (context.refusal === undefined || !hasCode(error, 'PROMETHEUS_BAD_RESPONSE')) throw error
+    return nothing
+  }
+  const askSeries = async (known: KnownSeries) => (await readSeries(api, known.labels, { ...known, ...context }).catch(refused(undefined)))?.samples ?? []
+  const askQuery = (known: KnownQuery) => api.query(known.query, known.atMs, signalOf(context)).catch(refused(''))
   const [series, queries] = await Promise.all([
     Promise.all(answers.series.map((known) => limit(() => askSeries(known)))),
     Promise.all(answers.queries.map((known) => limit(() => askQuery(known)))),

@@ -1,11 +1,13 @@
 import { open, readFile, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PromDrError, systemCode } from '../errors.ts'
-import { listSnapshots } from './data-directory.ts'
-import { dataFileError } from './file-errors.ts'
+import { listSnapshots, ownNamePrefix } from './data-directory.ts'
+import { dataFileError, onDataFile } from './file-errors.ts'
 
 /** The note in a snapshot's directory that says whose it is. Prometheus looks at nothing below `snapshots/`. */
 const noteName = '.prom-dr-snapshot.json'
+/** Of the file in the data directory that is there while a snapshot is asked for; `snapshots/` is the server's own to make. */
+const requestPrefix = `${ownNamePrefix}snapshot-request-`
 const namePattern = /^\d{8}T\d{6}Z-[0-9a-f]+$/
 
 /** A snapshot that this tool took: its name was returned to us and written down. */
@@ -20,22 +22,63 @@ export function snapshotPath(dataDir: string, name: string): string {
   return join(dataDir, 'snapshots', name)
 }
 
+/** A snapshot that somebody is asking for, or was when he was killed. */
+export interface SnapshotAnnouncement<Taker> {
+  path: string
+  taker: Taker
+  /** Names of the snapshots that were there before. */
+  before: string[]
+}
+
+/**
+ * Writes down that a snapshot is about to be asked for: killed before its name arrives, what the server made of it can at
+ * least be named. Fails where this process could not remove a snapshot either, before one is taken.
+ * @returns the announcement's path @throws DATA_DIR_UNREADABLE, DISK_FULL
+ */
+export async function announceSnapshot(dataDir: string, announcement: { id: string; taker: object; before: readonly string[] }): Promise<string> {
+  const path = join(dataDir, `${requestPrefix}${announcement.id}.json`)
+  await writeDurableNote(path, { taker: announcement.taker, before: announcement.before })
+  return path
+}
+
+export async function withdrawAnnouncement(path: string): Promise<void> {
+  await onDataFile(path, rm(path, { force: true }))
+}
+
+/** The announcements in a data directory. One that cannot be read is nobody's, and stays. */
+export async function listAnnouncements<Taker>(dataDir: string, parse: (taker: unknown) => Taker | undefined): Promise<SnapshotAnnouncement<Taker>[]> {
+  const found: SnapshotAnnouncement<Taker>[] = []
+  for (const name of await onDataFile(dataDir, readdir(dataDir))) {
+    if (!name.startsWith(requestPrefix) || !name.endsWith('.json')) continue
+    const path = join(dataDir, name)
+    const note = (await readNote(path)) as { taker?: unknown; before?: unknown } | undefined
+    const taker = parse(note?.taker)
+    if (taker !== undefined && Array.isArray(note?.before)) found.push({ path, taker, before: note.before.map(String) })
+  }
+  return found
+}
+
 /**
  * Writes down that the snapshot is ours. A crash before this line leaves a snapshot that nobody removes but that is
  * reported; a crash after it one that the next backup removes.
  */
 export async function noteSnapshot(path: string, taker: object): Promise<void> {
-  const temporary = join(path, `${noteName}.tmp`)
+  await writeDurableNote(join(path, noteName), taker)
+}
+
+async function writeDurableNote(path: string, note: object): Promise<void> {
+  const temporary = `${path}.tmp`
   try {
     const handle = await open(temporary, 'w', 0o600)
     try {
-      await handle.writeFile(`${JSON.stringify(taker)}\n`)
+      await handle.writeFile(`${JSON.stringify(note)}\n`)
       await handle.sync()
     } finally {
       await handle.close()
     }
-    await rename(temporary, join(path, noteName))
+    await rename(temporary, path)
   } catch (error) {
+    await rm(temporary, { force: true })
     throw dataFileError(error, path)
   }
 }

@@ -43,6 +43,7 @@ export const backupReport: BackupReport = {
       error: { code: 'STORE_UNREACHABLE', message: 's3://monitoring-dr/us did not answer', hint: 'is the network up?' },
     },
   ],
+  damagedAtSource: [],
   warnings: ['a snapshot that nobody owns is in the way'],
 }
 

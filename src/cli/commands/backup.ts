@@ -34,8 +34,9 @@ export function backupCommand(run: CommandRunner): Command {
     )
 }
 
-/** One of several repositories that failed is 3; when none has the recovery point, the code of what went wrong. */
+/** Damage at the source is 5. One of several repositories that failed is 3; when none has the recovery point, the code of what went wrong. */
 export function backupExitCode(report: BackupReport): ExitCode {
+  if (report.damagedAtSource.length > 0) return exitCodes.verificationFailed
   const failed = report.repositories.filter((outcome) => !outcome.ok)
   if (failed.length === 0) return exitCodes.done
   if (failed.length < report.repositories.length) return exitCodes.partly

@@ -20,7 +20,8 @@ export function renderBackup(report: BackupReport, style: Style): string {
     style,
   )
   const columns = [{ title: 'REPOSITORY' }, { title: 'UPLOADED', right: true }, { title: 'BLOCKS' }, { title: 'RESULT' }]
-  return paragraphs(`${title}\n${details}`, table(columns, report.repositories.map((outcome) => outcomeRow(outcome, style)), style), warnings(report.warnings, style))
+  const damage = report.damagedAtSource.map(({ ulid, reason }) => style.red(`block ${ulid} is damaged on the server's own disk: ${reason}`))
+  return paragraphs(`${title}\n${details}`, table(columns, report.repositories.map((outcome) => outcomeRow(outcome, style)), style), damage.join('\n'), warnings(report.warnings, style))
 }
 
 function outcomeRow(outcome: RepositoryOutcome, style: Style): Cell[] {

@@ -1,0 +1,43 @@
+import type { Progress } from '../domain/progress.ts'
+import { PromDrError } from '../errors.ts'
+import type { PrometheusApi } from '../integrations/prometheus/prometheus-api.ts'
+import type { ObjectStore } from '../stores/object-store.ts'
+import type { Clock } from '../system/clock.ts'
+import type { Logger } from '../system/logger.ts'
+import type { ProcessIdentity } from '../system/machine.ts'
+
+/** A configured repository. */
+export interface NamedStore {
+  name: string
+  store: ObjectStore
+}
+
+export interface BackupContext {
+  instance: string
+  prometheus: PrometheusApi
+  dataDir?: string | undefined
+  repositories: readonly NamedStore[]
+  settings: {
+    /** ms; default chosen from the server's retention. */
+    compactedSpanMs?: number | undefined
+    timezone: string
+    knownAnswers: { series: number; samplesPerSeries: number; queries: readonly string[] }
+    filesAtOnce: number
+  }
+  self: ProcessIdentity
+  isDead(other: ProcessIdentity): boolean
+  ownerNames(uid: number, gid: number): Promise<{ user: string | null; group: string | null }>
+  clock: Clock
+  logger: Logger
+  progress: Progress
+  signal: AbortSignal
+}
+
+/** @throws USAGE for a name that is not configured */
+export function chooseRepositories<T extends { name: string }>(configured: readonly T[], names: readonly string[]): readonly T[] {
+  for (const name of names) {
+    if (configured.some((repository) => repository.name === name)) continue
+    throw new PromDrError('USAGE', `no repository is named ${JSON.stringify(name)}`, { hint: `configured are: ${configured.map((repository) => repository.name).join(', ')}` })
+  }
+  return names.length === 0 ? configured : configured.filter((repository) => names.includes(repository.name))
+}
