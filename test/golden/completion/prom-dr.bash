@@ -1,0 +1,47 @@
+# bash completion for prom-dr; made by "prom-dr completion bash"
+_prom_dr() {
+  local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" verb='' index words=''
+  for ((index = 1; index < COMP_CWORD; index++)); do
+    case "${COMP_WORDS[index]}" in
+      -c|--config|--log-level|-o|--output|--head|-r|--repository|-i|--instance|--read-data-subset|--at|-t|--target|--owner|--retention|--disaster-at) ((index++)) ;;
+      -*) ;;
+      *) verb="${COMP_WORDS[index]}"; break ;;
+    esac
+  done
+  COMPREPLY=()
+  case "$verb $previous" in
+    "init -o"|"init --output") COMPREPLY=($(compgen -f -- "$current")); return ;;
+    "backup --head") COMPREPLY=($(compgen -W 'auto always never' -- "$current")); return ;;
+    "backup -r"|"backup --repository") return ;;
+    "list -i"|"list --instance") return ;;
+    "list -r"|"list --repository") return ;;
+    "show -i"|"show --instance") return ;;
+    "show -r"|"show --repository") return ;;
+    "verify --read-data-subset") return ;;
+    "verify -i"|"verify --instance") return ;;
+    "verify -r"|"verify --repository") return ;;
+    "restore --at") return ;;
+    "restore -t"|"restore --target") COMPREPLY=($(compgen -d -- "$current")); return ;;
+    "restore -i"|"restore --instance") return ;;
+    "restore -r"|"restore --repository") return ;;
+    "restore --owner") return ;;
+    "restore --retention") return ;;
+    "restore --disaster-at") return ;;
+    *" -c"|*" --config") COMPREPLY=($(compgen -f -- "$current")); return ;;
+    *" --log-level") COMPREPLY=($(compgen -W 'fatal error warn info debug trace silent' -- "$current")); return ;;
+  esac
+  case "$verb" in
+    '') words='init doctor backup list show verify restore completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    init) words='-o --output --stdout -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    doctor) words='-c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    backup) words='--head --adopt -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    list) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    show) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    verify) words='--read-data --read-data-subset --start-server -i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    restore) words='--at -t --target -i --instance -r --repository -n --dry-run --replace --nearest --start --owner --retention --side-instance --disaster-at -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    completion) words='bash zsh fish -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    help) words='init doctor backup list show verify restore completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
+}
+complete -F _prom_dr prom-dr
