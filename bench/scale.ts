@@ -45,11 +45,12 @@ async function measureCommands(shape: ManyBlocksShape, destination: Destination,
   ]
   const results: ScaleResult[] = []
   for (const [command, args] of commands) {
-    const result: ScaleResult = { repository: shape.name, destination: destination.kind === 'file' ? 'a folder' : 'S3', command, wallMs: [], peakRssBytes: 0 }
-    for (let round = 0; round < rounds; round += 1) {
-      await dropCaches()
+    const result: ScaleResult = { repository: shape.name, destination: destination.kind === 'file' ? 'a folder' : 'S3', command, wallMs: [], coldMs: 0, peakRssBytes: 0 }
+    for (let round = 0; round <= rounds; round += 1) {
+      if (round === 0) await dropCaches()
       const measured = await promDrCommand({ workDir }, destination, { args })
-      result.wallMs.push(measured.wallMs)
+      if (round === 0) result.coldMs = measured.wallMs
+      else result.wallMs.push(measured.wallMs)
       result.peakRssBytes = Math.max(result.peakRssBytes, measured.peakRssBytes)
       await rm(target, { recursive: true, force: true })
     }
