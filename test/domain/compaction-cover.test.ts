@@ -41,6 +41,10 @@ describe('a compacted block', () => {
     expect(coverOf(one, [merged])).toBeUndefined()
   })
 
+  test('is not covered by blocks that overlap, although their samples happen to add up', () => {
+    expect(coverOf(merged, [block('y', ['1', '2'], 25), block('z', ['2', '3'], 35)])).toBeUndefined()
+  })
+
   test.each([59, 61])('is not covered when it has %i samples and they have 60: something was deleted or merged away', (numSamples) => {
     expect(coverOf({ ...merged, numSamples }, [one, two, three])).toBeUndefined()
   })

@@ -71,6 +71,7 @@ describe('hostile known answers', () => {
     ['announce more than can be counted', counts(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)],
     ['unpack to a byte more', packed(Buffer.alloc(49))],
     ['unpack to a byte less', packed(Buffer.alloc(47))],
+    ['announce none, and have a byte', (encoded) => counts(0, 0)(packed(Buffer.alloc(1))(encoded))],
     ['have a time beyond what dates hold', packed(beyond)],
     ['are no Brotli', (encoded) => ({ ...encoded, samples: randomBytes(40).fill(0xff).toString('base64') })],
     ['are no base64', (encoded) => ({ ...encoded, samples: '!!!' })],
