@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import type { Config } from './config/config.ts'
 import { renderConfig } from './config/render-config.ts'
@@ -26,6 +25,7 @@ import type { VerifyReport, VerifyRequest } from './operations/verify-report.ts'
 import { openObjectStore } from './stores/open-store.ts'
 import { createRateLimitedStore } from './stores/rate-limited-store.ts'
 import { systemClock } from './system/clock.ts'
+import { fileMode } from './system/file-mode.ts'
 import type { Logger } from './system/logger.ts'
 import { isDeadHere, ownerNames, ownerNumbers, thisProcess } from './system/machine.ts'
 import { writeNewFile } from './system/new-file.ts'
@@ -126,5 +126,5 @@ async function versionOf(binary: string): Promise<PrometheusVersion | undefined>
 function describeFile(config: Config): { path: string; mode: number; holdsSecrets: boolean } | null {
   if (config.source === null) return null
   const holdsSecrets = config.prometheus.basicAuth?.password !== undefined || config.repositories.some(({ s3 }) => s3?.secretAccessKey !== undefined)
-  return { path: config.source, mode: statSync(config.source).mode & 0o777, holdsSecrets }
+  return { path: config.source, mode: fileMode(config.source), holdsSecrets }
 }

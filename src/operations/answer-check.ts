@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { KnownAnswers } from '../domain/known-answers.ts'
 import type { Source } from '../domain/recovery-point.ts'
 import type { PrometheusApi } from '../integrations/prometheus/prometheus-api.ts'
-import { cloneDataDirectory } from '../tsdb/clone-data-directory.ts'
+import { cloneDataDirectory, removeClone } from '../tsdb/clone-data-directory.ts'
 import { ownNamePrefix } from '../tsdb/data-directory.ts'
 import { type Ownership, handOver } from '../tsdb/restore-directory.ts'
 import { askKnownAnswers } from './known-answers.ts'
@@ -62,7 +61,7 @@ export async function checkAnswers(request: AnswerCheckRequest): Promise<AnswerC
       await server.stop()
     }
   } finally {
-    await rm(clone, { recursive: true, force: true })
+    await removeClone(clone)
   }
 }
 

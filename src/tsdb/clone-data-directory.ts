@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { copyFile, link, mkdir, readdir } from 'node:fs/promises'
+import { copyFile, link, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PromDrError, systemCode } from '../errors.ts'
 import { type BlockFile, readBlockDirectory } from './block-directory.ts'
@@ -33,6 +33,11 @@ export async function cloneDataDirectory(source: string, target: string): Promis
     if ((await directoryContents(join(source, name))).state !== 'missing') await copyTree(join(source, name), join(target, name), report)
   }
   return report
+}
+
+/** Removes a clone; one that is not there is success. */
+export async function removeClone(path: string): Promise<void> {
+  await onDataFile(path, rm(path, { recursive: true, force: true }))
 }
 
 async function cloneBlock(source: string, target: string, report: ClonedDataDirectory): Promise<void> {

@@ -86,7 +86,8 @@ function codeBreaches(source: SourceFile): string[] {
   const found: string[] = []
   if (/^export\s+default\b/m.test(source.code)) found.push(`${source.path}: has a default export; exports are named`)
   if (/\bprocess\.exit\(/.test(source.code)) found.push(`${source.path}: calls process.exit; only the launcher in bin/ exits`)
-  if (/(?<![.\w])fetch\(/.test(source.code) && !doors.includes(folderOf(source.path))) found.push(`${source.path}: calls fetch; go through src/system or src/integrations`)
+  const hasOwnFetch = /\b(?:function|const) fetch\b/.test(source.code)
+  if (!hasOwnFetch && /(?<![.\w])fetch\(/.test(source.code) && !doors.includes(folderOf(source.path))) found.push(`${source.path}: calls fetch; go through src/system or src/integrations`)
   return found
 }
 
