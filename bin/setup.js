@@ -24,6 +24,9 @@ const testPrograms = [
   { names: ['ceph-osd'], debianPackage: 'ceph-osd' },
   { names: ['ceph'], debianPackage: 'ceph-common' },
   { names: ['openssl'], debianPackage: 'openssl' },
+  { names: ['zsh'], debianPackage: 'zsh' },
+  { names: ['fish'], debianPackage: 'fish' },
+  { names: ['script'], debianPackage: 'bsdutils' },
 ]
 
 /** `required`: the job is pointless without its programs. Tests say themselves what they had to leave out. */
