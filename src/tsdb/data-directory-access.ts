@@ -33,7 +33,7 @@ export async function directoryFacts(path: string): Promise<DirectoryFacts> {
       const freeBlocks = process.getuid?.() === 0 ? filesystem.bfree : filesystem.bavail
       return { path: existing, uid: stats.uid, gid: stats.gid, mode: stats.mode & 0o7777, device: stats.dev, freeBytes: freeBlocks * filesystem.bsize }
     } catch (error) {
-      if (systemCode(error) === 'ENOENT' && existing !== dirname(existing)) continue
+      if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '') && existing !== dirname(existing)) continue
       throw dataFileError(error, existing)
     }
   }

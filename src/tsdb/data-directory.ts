@@ -76,6 +76,8 @@ export async function directoryContents(path: string): Promise<DirectoryContents
     return { state: names.length === 0 ? 'empty' : 'occupied', names: names.sort() }
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return { state: 'missing', names: [] }
+    // Something above it is a file.
+    if (systemCode(error) === 'ENOTDIR') return { state: 'not a directory', names: [] }
     throw dataFileError(error, path)
   }
 }
