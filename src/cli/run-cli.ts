@@ -46,7 +46,7 @@ function reportFailure(error: PromDrError, { stdout, stderr, env }: Surroundings
 
 function asPromDrError(error: unknown, signal: AbortSignal): PromDrError {
   if (error instanceof CommanderError) return usageError(error)
-  if (signal.aborted && !hasCode(error, 'INTERRUPTED')) {
+  if (signal.aborted && !(hasCode(error, 'INTERRUPTED') && error.hint !== undefined)) {
     return new PromDrError('INTERRUPTED', 'interrupted', { cause: error, hint: 'what was committed before is intact; run the same command again' })
   }
   if (error instanceof PromDrError) return error

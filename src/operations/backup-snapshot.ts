@@ -33,12 +33,13 @@ export interface DeadSnapshots {
   removed: string[]
   /** What was left, and why. */
   warnings: string[]
+  /** To be called once the warnings have been told: until then the next backup finds out the same. */
+  forget(): Promise<void>
 }
 
 /**
  * Removes the snapshots of earlier backups that were killed. Only what carries our note and whose taker is certainly
- * dead is removed. What appeared while a killed backup was waiting for its snapshot's name may be somebody else's: it
- * is named, as is what was taken where this process cannot see whether its taker lives.
+ * dead is removed. What appeared since a killed backup asked for a snapshot may be somebody else's: it is named, as is what was taken where this process cannot see whether its taker lives.
  */
 export async function removeDeadSnapshots(dataDir: string, isDead: (taker: ProcessIdentity) => boolean): Promise<DeadSnapshots> {
   const parseTaker = (note: unknown) => takerSchema.safeParse(note).data
@@ -47,15 +48,17 @@ export async function removeDeadSnapshots(dataDir: string, isDead: (taker: Proce
   for (const snapshot of dead) await removeSnapshot(snapshot.path)
   const living = own.filter((snapshot) => !dead.includes(snapshot))
   const warnings = living.map(({ path, taker }) => `${path} was taken by process ${taker.pid} on ${taker.hostname}, which may still be at work: remove it if that is long gone, it pins deleted blocks on the disk`)
-  for (const announcement of await listAnnouncements(dataDir, parseTaker)) {
-    if (!isDead(announcement.taker)) continue
+  const announcements = (await listAnnouncements(dataDir, parseTaker)).filter(({ taker }) => isDead(taker))
+  for (const announcement of announcements) {
     const known = new Set([...announcement.before, ...own.map(({ name }) => name)])
     for (const lost of (await listSnapshots(dataDir)).filter(({ name }) => !known.has(name))) {
-      warnings.push(`${lost.path} appeared while a backup that was killed waited for a snapshot: remove it unless somebody else took it, it pins deleted blocks on the disk`)
+      warnings.push(`${lost.path} appeared since a backup asked for a snapshot and was killed: remove it unless somebody else took it, it pins deleted blocks on the disk`)
     }
-    await withdrawAnnouncement(announcement.path)
   }
-  return { removed: dead.map((snapshot) => snapshot.name), warnings }
+  const forget = async () => {
+    for (const { path } of announcements) await withdrawAnnouncement(path)
+  }
+  return { removed: dead.map((snapshot) => snapshot.name), warnings: [...new Set(warnings)], forget }
 }
 
 /**

@@ -53,6 +53,7 @@ export async function backup(context: BackupContext, request: BackupRequest): Pr
     const dead = await removeDeadSnapshots(facts.dataDir, context.isDead)
     for (const name of dead.removed) context.logger.warn({ name }, 'removed the snapshot of a backup that was killed')
     const made = await makeRecoveryPoint({ context, request, facts, watch, participants, failed, startedAtMs })
+    await dead.forget()
     return summarizeBackup({ context, request, facts, watch, failed, ...made, warnings: [...dead.warnings, ...made.warnings] })
   } finally {
     for (const participant of participants) await releaseQuietly(context, participant)
