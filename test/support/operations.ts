@@ -45,7 +45,7 @@ export function operationsOn(prometheus: PrometheusApi, stores: ObjectStore | re
       ...shared, instance: context.instance, decidedAtMs: performance.now(),
       settings: { target, filesAtOnce: 4 },
       probe: { prometheus, processesUsing, ownerNumbers, localVersion: () => binaryVersion(prometheusBinary()), uid: process.getuid?.() ?? 0 },
-    }, { at: { kind: 'latest' }, target, repositories: [], dryRun: false, replace: false, nearest: false, start: true, sideInstance: true, ...request }),
+    }, { at: { kind: 'latest' }, target, repositories: [], dryRun: false, replace: false, nearest: false, includeDeletes: false, start: true, sideInstance: true, ...request }),
   }
 }
 
