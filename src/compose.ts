@@ -18,6 +18,8 @@ import { list } from './operations/list.ts'
 import type { ListReport, ListRequest } from './operations/list-report.ts'
 import { restore } from './operations/restore.ts'
 import type { RestoreReport, RestoreRequest } from './operations/restore-report.ts'
+import { ship } from './operations/ship.ts'
+import type { ShipReport, ShipRequest } from './operations/ship-report.ts'
 import { show } from './operations/show.ts'
 import type { ShowReport, ShowRequest } from './operations/show-report.ts'
 import { verify } from './operations/verify.ts'
@@ -43,6 +45,7 @@ export interface Surroundings {
 /** The verbs, wired to real adapters. Nothing is connected to before one is called. */
 export interface ComposedOperations {
   backup(request: BackupRequest): Promise<BackupReport>
+  ship(request: ShipRequest): Promise<ShipReport>
   list(request: ListRequest): Promise<ListReport>
   show(request: ShowRequest): Promise<ShowReport>
   verify(request: VerifyRequest): Promise<VerifyReport>
@@ -73,6 +76,7 @@ export function compose(config: Config, surroundings: Surroundings): ComposedOpe
       ...shared, instance: config.instance, prometheus, dataDir, repositories: repositories(), self, isDead, ownerNames,
       settings: { compactedSpanMs: config.backup.compactedSpan, timezone: config.backup.timezone, knownAnswers: config.backup.knownAnswers, filesAtOnce },
     }, request),
+    ship: (request) => ship({ instance: config.instance, prometheus, dataDir, repositories: repositories(), settings: config.ship, self, isDead, clock, logger, signal }, request),
     list: (request) => list({ repositories: repositories(), signal }, request),
     show: (request) => show({ repositories: repositories(), instance: config.instance, signal }, request),
     verify: (request) => verify({ ...shared, repositories: repositories(), scratchDir: tmpdir(), startServer: serverStarter(binary), settings: { filesAtOnce } }, request),

@@ -34,6 +34,7 @@ export type ErrorCode =
   | 'INSTANCE_NOT_FOUND'
   | 'LOCKED'
   | 'LEASE_LOST'
+  | 'SUPERSEDED'
   | 'DAMAGED'
   | 'CONTENTION'
   // restore

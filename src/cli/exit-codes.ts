@@ -30,6 +30,7 @@ const byErrorCode: Readonly<Partial<Record<ErrorCode, ExitCode>>> = {
   ANSWERS_DIFFER: exitCodes.verificationFailed,
   LOCKED: exitCodes.locked,
   LEASE_LOST: exitCodes.locked,
+  SUPERSEDED: exitCodes.locked,
   NO_RECOVERY_POINT: exitCodes.momentUnreachable,
   MOMENT_UNREACHABLE: exitCodes.momentUnreachable,
   STORE_UNREACHABLE: exitCodes.unreachable,

@@ -3,6 +3,7 @@ import type { DoctorReport } from '../operations/doctor-report.ts'
 import type { InitReport, InitRequest } from '../operations/init-report.ts'
 import type { ListReport, ListRequest } from '../operations/list-report.ts'
 import type { RestoreReport, RestoreRequest } from '../operations/restore-report.ts'
+import type { ShipReport, ShipRequest } from '../operations/ship-report.ts'
 import type { ShowReport, ShowRequest } from '../operations/show-report.ts'
 import type { VerifyReport, VerifyRequest } from '../operations/verify-report.ts'
 
@@ -11,6 +12,7 @@ export interface Operations {
   init(request: InitRequest): Promise<InitReport>
   doctor(): Promise<DoctorReport>
   backup(request: BackupRequest): Promise<BackupReport>
+  ship(request: ShipRequest): Promise<ShipReport>
   list(request: ListRequest): Promise<ListReport>
   show(request: ShowRequest): Promise<ShowReport>
   verify(request: VerifyRequest): Promise<VerifyReport>

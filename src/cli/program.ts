@@ -6,6 +6,7 @@ import { doctorCommand } from './commands/doctor.ts'
 import { initCommand } from './commands/init.ts'
 import { listCommand } from './commands/list.ts'
 import { restoreCommand } from './commands/restore.ts'
+import { shipCommand } from './commands/ship.ts'
 import { showCommand } from './commands/show.ts'
 import { verifyCommand } from './commands/verify.ts'
 import { addGlobalOptions } from './global-options.ts'
@@ -20,7 +21,7 @@ export interface ProgramParts {
 }
 
 /** Every verb, in the order of a host's life. */
-const verbs = [initCommand, doctorCommand, backupCommand, listCommand, showCommand, verifyCommand, restoreCommand]
+const verbs = [initCommand, doctorCommand, backupCommand, shipCommand, listCommand, showCommand, verifyCommand, restoreCommand]
 
 /** The commander program. It never exits: what it would exit for is thrown as a CommanderError. */
 export function buildProgram(parts: ProgramParts): Command {

@@ -9,6 +9,7 @@ export interface Config {
   prometheus: PrometheusConfig
   repositories: RepositoryConfig[]
   backup: BackupConfig
+  ship: ShipConfig
   restore: RestoreConfig
   transfer: TransferConfig
   objectives: { rpoMs: number; rtoMs: number }
@@ -63,6 +64,15 @@ export interface BackupConfig {
   knownAnswers: { series: number; samplesPerSeries: number; queries: string[] }
   /** IANA name of the zone in which hours, days and weeks of the retention tiers begin. */
   timezone: string
+}
+
+export interface ShipConfig {
+  /** How often new bytes of the WAL are sent. */
+  intervalMs: number
+  /** What is sent in one part, before compression. */
+  partBytes: number
+  /** What segments that Prometheus has removed unshipped may take on its disk. */
+  holdBytes: number
 }
 
 export interface RestoreConfig {

@@ -45,6 +45,9 @@ backup:
 restore:
 ${restoreLines(facts)}  # owner: prometheus:prometheus
 
+# How often what is new in the WAL is sent by "prom-dr ship": what a lost host loses at most, with one scrape.
+# ship: {interval: 10s}
+
 # transfer: {concurrency: 4, uploadPerSecond: 20MiB, retryBudget: 2m}
 
 # What a restore is measured against: samples lost, and time to the first correct answer.

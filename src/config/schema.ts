@@ -77,6 +77,11 @@ export function fileSchema(surroundings: SchemaSurroundings) {
       }),
       timezone: z.string().refine(isTimeZone, 'must be a time zone such as UTC or Europe/Berlin').default('UTC'),
     }),
+    ship: section({
+      interval: duration({ minMs: 1000 }).prefault('10s'),
+      maxBytes: byteSize({ minBytes: 64 * 1024, maxBytes: 128 * mebibyte }).prefault('8MiB'),
+      holdLimit: byteSize({ minBytes: 0 }).prefault('2GiB'),
+    }),
     restore: section({
       target: path(baseDir).exactOptional(),
       owner: z.string().regex(/^[A-Za-z0-9_][\w.-]*(:[A-Za-z0-9_][\w.-]*)?$/, 'must be user or user:group').exactOptional(),

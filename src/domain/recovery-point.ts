@@ -39,6 +39,9 @@ export interface Source {
   /** Effective retention; null where there is no such limit. */
   retention: { timeMs: number | null; sizeBytes: number | null }
   externalLabels: Record<string, string>
+  /** The longest that a scrape may take, and how far samples may come out of order, ms; absent in recovery points of older versions. */
+  scrapeTimeoutMs?: number | undefined
+  outOfOrderWindowMs?: number | undefined
   /** Command line flags as the server reports them. */
   flags: Record<string, string>
 }

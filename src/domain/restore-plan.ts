@@ -18,8 +18,11 @@ export interface PlanSource<Point extends PlannablePoint> {
 
 export type RestoreMoment = { kind: 'latest' } | { kind: 'time'; ms: number } | { kind: 'recovery-point'; id: string }
 
-/** Where a restore ends: at the recovery point (nothing follows it), or earlier: as was allowed, or because what is newer is damaged. */
-export type StoppedBy = 'recovery-point' | 'nearest' | 'damaged'
+/**
+ * Where a restore ends: at the recovery point (nothing follows it), or earlier: as was allowed, or because what is newer is damaged;
+ * with the WAL stream at the moment asked for, at the stream's end, or where it breaks.
+ */
+export type StoppedBy = 'recovery-point' | 'nearest' | 'damaged' | 'moment' | 'end' | 'gap'
 
 export interface RestorePlan<Point extends PlannablePoint> {
   point: Point

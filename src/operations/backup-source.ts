@@ -50,11 +50,12 @@ export async function readServerFacts(request: SourceRequest): Promise<ServerFac
   await requireDataDir(dataDir, { served: runtime, url: prometheus.url })
   const owner = await directoryFacts(dataDir)
   const names = await request.ownerNames(owner.uid, owner.gid)
+  const timing = timings(config.yaml)
   return {
     dataDir,
     minBlockMs,
     maxBlockMs,
-    ...timings(config.yaml),
+    ...timing,
     source: {
       prometheusVersion: build.version,
       hostname: request.hostname,
@@ -62,6 +63,8 @@ export async function readServerFacts(request: SourceRequest): Promise<ServerFac
       owner: { uid: owner.uid, gid: owner.gid, ...names },
       retention: { timeMs: retention.timeMs ?? null, sizeBytes: retention.sizeBytes ?? null },
       externalLabels: config.externalLabels,
+      scrapeTimeoutMs: timing.scrapeTimeoutMs,
+      outOfOrderWindowMs: timing.outOfOrderWindowMs,
       flags,
     },
   }

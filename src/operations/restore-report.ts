@@ -10,6 +10,8 @@ export interface RestoreRequest {
   replace: boolean
   /** Takes the recovery point before a moment that cannot be reached. */
   nearest: boolean
+  /** Takes in deletions of which it is not known whether they came before the moment. */
+  includeDeletes: boolean
   /** Starts a throwaway server on a clone of the result and asks the known answers. */
   start: boolean
   /** `user[:group]`, names or numbers. */

@@ -12,15 +12,20 @@ import { recordRestore } from '../repository/records.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import { makeDirectory } from '../tsdb/data-directory-access.ts'
-import { type IncompleteRestore, clearLeftovers, handOver, placeRestore, replacedPrefix, stagingPath, writeIncomplete } from '../tsdb/restore-directory.ts'
+import { type IncompleteRestore, clearLeftovers, clearLog, handOver, placeRestore, replacedPrefix, stagingPath, writeIncomplete } from '../tsdb/restore-directory.ts'
 import { type AnswerCheck, type StartServer, checkAnswers } from './answer-check.ts'
 import type { NamedStore } from './backup.ts'
 import { type Sources, readSources, requireInstance } from './repository-sources.ts'
 import { type RestoreChoice, chooseRestore } from './restore-choice.ts'
 import { type FetchOutcome, fetchBlocks } from './restore-fetch.ts'
+import { type StreamChoice, chooseStream, withStream } from './restore-stream.ts'
+import { type ReplayOutcome, writeReplay } from './restore-wal.ts'
 import type { RestorePlanReport, RestoreReport, RestoreRequest } from './restore-report.ts'
 import { type TargetJudgement, type TargetProbe, judgeTarget } from './restore-target.ts'
 import { Stopwatch } from './stopwatch.ts'
+
+/** Prometheus's own default. */
+const defaultScrapeTimeoutMs = 10_000
 
 export interface RestoreContext {
   /** As configured; `--instance` overrides it. */
@@ -51,12 +56,11 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
   const target = resolve(request.target ?? context.settings.target ?? missingTarget())
   const sources = await watch.time('read repositories', () => readSources(context.repositories, { repositories: request.repositories, instance, signal: context.signal }))
   await requireInstance(sources, instance, context.signal)
-  const choice = await watch.time('plan', () => chooseRestore(sources, { instance, at: request.at, nearest: request.nearest, signal: context.signal }))
-  const { plan } = choice
+  const { choice, plan, stream } = await watch.time('plan', () => choosePlan(context, { sources, instance, request }))
   // Known answers that cannot be read must not come to light when everything is in place.
-  const knownAnswers = request.start ? await decodeKnownAnswers(plan.point.knownAnswers) : undefined
+  const knownAnswers = request.start ? answersLeft(await decodeKnownAnswers(plan.point.knownAnswers), plan, stream) : undefined
   const judgement = await watch.time('check the target', () => judgeTarget(context.probe, { target, plan, request, configuredOwner: context.settings.owner, configuredRetentionMs: context.settings.retentionMs, nowMs: requestedAtMs, signal: context.signal }))
-  const run: Run = { context, request, watch, sources, choice, plan, judgement, target, instance, requestedAtMs }
+  const run: Run = { context, request, watch, sources, choice, plan, stream, judgement, target, instance, requestedAtMs }
   if (request.dryRun) return report(run, {})
   refuseFailed(judgement.checks)
   const brought = await bringBack(run)
@@ -66,6 +70,28 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
   return result
 }
 
+/** The WAL stream where it brings the server to the moment, a recovery point alone otherwise. */
+async function choosePlan(context: RestoreContext, of: { sources: Sources; instance: string; request: RestoreRequest }) {
+  const { sources, instance, request } = of
+  const { signal } = context
+  const stream = await chooseStream(sources, { instance, at: request.at, nearest: request.nearest, signal })
+  const at = stream === undefined ? request.at : { kind: 'recovery-point' as const, id: stream.replay.baseId }
+  const choice = await chooseRestore(sources, { instance, at, nearest: request.nearest, signal })
+  return { choice, stream, plan: stream === undefined ? choice.plan : withStream(choice.plan, stream, slackMs(choice.plan.point)) }
+}
+
+/** How long after a moment its samples may still be logged: a scrape that began before it has its timeout to end. */
+function slackMs(point: StoredRecoveryPoint): number {
+  return Math.max(point.source.scrapeTimeoutMs ?? defaultScrapeTimeoutMs, point.source.outOfOrderWindowMs ?? 0)
+}
+
+/** What the source answered before a deletion that the restore brings along too proves nothing. */
+function answersLeft(answers: KnownAnswers, plan: RestorePlan<StoredRecoveryPoint>, stream: StreamChoice | undefined): KnownAnswers {
+  const deletedSince = stream?.stream.deletions.some((deletion) => deletion.seenAt > plan.point.createdAt && deletion.seenAt <= (stream.atMs ?? Number.POSITIVE_INFINITY)) === true
+  if (!deletedSince) return answers
+  return { ...answers, series: [], queries: [], dropped: answers.dropped + answers.series.length + answers.queries.length }
+}
+
 interface Run {
   context: RestoreContext
   request: RestoreRequest
@@ -73,6 +99,7 @@ interface Run {
   sources: Sources
   choice: RestoreChoice
   plan: RestorePlan<StoredRecoveryPoint>
+  stream: StreamChoice | undefined
   judgement: TargetJudgement
   target: string
   instance: string
@@ -94,15 +121,16 @@ function refuseFailed(checks: readonly PreflightCheck[]): void {
 
 interface Brought extends FetchOutcome {
   replacedTo: string | null
+  replay: ReplayOutcome | undefined
 }
 
 async function bringBack(run: Run): Promise<Brought> {
   const { context, request, watch, plan, judgement, target } = run
   const { resume } = judgement
-  const names = plan.blocks.map((block) => block.ulid)
+  const ulids = plan.blocks.map((block) => block.ulid)
   const replacedTo = request.replace ? `${replacedPrefix}${new Date(run.requestedAtMs).toISOString().replace(/[:.]/g, '-')}` : null
   const note: IncompleteRestore = resume === undefined
-    ? { version: 1, instance: run.instance, recoveryPoint: plan.point.id, names, replacedTo, phase: 'staging', startedAt: new Date(run.requestedAtMs).toISOString() }
+    ? { version: 1, instance: run.instance, recoveryPoint: plan.point.id, names: run.stream === undefined ? ulids : ['wbl', 'wal', ...ulids], replacedTo, phase: 'staging', startedAt: new Date(run.requestedAtMs).toISOString() }
     : { ...resume, replacedTo: resume.replacedTo ?? replacedTo }
   await makeDirectory(target)
   // The note comes first: staging without it belongs to nobody, and what it does not name is never put in place.
@@ -110,13 +138,32 @@ async function bringBack(run: Run): Promise<Brought> {
   await clearLeftovers(target, { keepStaging: resume !== undefined })
   await makeDirectory(stagingPath(target))
   const fetched = note.phase === 'placing' ? { bytes: 0, resumedBytes: 0, repaired: [] } : await watch.time('fetch and check', () => fetch(run))
-  const restored = { version: 1, instance: run.instance, recoveryPoint: plan.point.id, recoverableAt: isoOrNull(plan.recoverableAt), restoredAt: context.clock.now().toISOString() }
+  const replay = run.stream === undefined || note.phase === 'placing' ? undefined : await watch.time('replay log', () => bringLog(run, run.stream as StreamChoice))
+  // What the log really held is known only now.
+  if (replay?.newestSampleMs !== undefined) plan.recoverableAt = replay.newestSampleMs
+  const names = run.stream === undefined ? ulids : [...(replay?.names ?? ['wbl', 'wal']), ...ulids]
+  const restored = { version: 1, instance: run.instance, recoveryPoint: plan.point.id, ...(run.stream !== undefined && { generation: run.stream.replay.generation }), recoverableAt: isoOrNull(plan.recoverableAt), restoredAt: context.clock.now().toISOString() }
   context.signal.throwIfAborted()
   const placed = await watch.time('put in place', async () => {
     await handOver(target, judgement.owner, { itselfOnly: true })
-    return placeRestore(target, { note, names, owner: judgement.owner, restored })
+    return placeRestore(target, { note: { ...note, names: note.phase === 'placing' ? note.names : names }, names: note.phase === 'placing' ? note.names : names, owner: judgement.owner, restored })
   })
-  return { ...fetched, repaired: [...run.choice.repaired, ...fetched.repaired], replacedTo: placed.replacedTo }
+  return { ...fetched, repaired: [...run.choice.repaired, ...fetched.repaired], replacedTo: placed.replacedTo, replay }
+}
+
+async function bringLog(run: Run, stream: StreamChoice): Promise<ReplayOutcome> {
+  const { context, target, plan, request } = run
+  const staging = stagingPath(target)
+  await clearLog(staging)
+  context.progress.start('fetching the log', stream.replay.pieces.reduce((sum, piece) => sum + piece.storedBytes, 0))
+  try {
+    return await writeReplay({
+      store: stream.stream.store, instance: run.instance, replay: stream.replay, atMs: stream.atMs, slackMs: slackMs(plan.point),
+      includeDeletes: request.includeDeletes, staging, progress: context.progress, signal: context.signal,
+    })
+  } finally {
+    context.progress.finish()
+  }
 }
 
 async function fetch(run: Run): Promise<FetchOutcome> {
@@ -150,6 +197,7 @@ function report(run: Run, done: { brought?: Brought; answers?: AnswerCheck | und
   const warnings = [...plan.warnings, ...sources.repositories.flatMap((source) => source.instances.flatMap((instance) => instance.damaged.map(({ key, reason }) => `${source.name}: ${key} is damaged: ${reason}`)))]
   const { answers, brought } = done
   if (answers !== undefined && answers.report.series + answers.report.queries === 0) warnings.push('the recovery point has no known answers: that the server answers correctly could not be shown')
+  warnings.push(...replayWarnings(brought?.replay))
   const disasterAtMs = request.disasterAtMs ?? (request.at.kind === 'latest' ? run.requestedAtMs : request.at.kind === 'time' ? request.at.ms : plan.point.createdAt)
   return {
     dryRun: request.dryRun,
@@ -159,7 +207,7 @@ function report(run: Run, done: { brought?: Brought; answers?: AnswerCheck | und
     target: run.target,
     stoppedBy: plan.stoppedBy,
     stages: run.watch.stages,
-    bytes: brought?.bytes ?? 0,
+    bytes: (brought?.bytes ?? 0) + (brought?.replay?.bytes ?? 0),
     resumedBytes: brought?.resumedBytes ?? 0,
     rpoSeconds: plan.recoverableAt === null ? null : Math.max(0, (disasterAtMs - plan.recoverableAt) / 1000),
     rtoSeconds: answers?.firstCorrect === true ? answers.firstCorrectAtMs / 1000 : null,
@@ -171,10 +219,20 @@ function report(run: Run, done: { brought?: Brought; answers?: AnswerCheck | und
   }
 }
 
+function replayWarnings(replay: ReplayOutcome | undefined): string[] {
+  const warnings: string[] = []
+  if (replay === undefined) return warnings
+  if (replay.ambiguousDeletions > 0) warnings.push(`${replay.ambiguousDeletions} deletions were left out: they were made about the moment asked for, it is not known whether before or after; --include-deletes takes them in`)
+  if (replay.unknownKept > 0) warnings.push(`${replay.unknownKept} log records are of types that this version does not know; they were kept as they are`)
+  if (replay.unknownDropped > 0) warnings.push(`${replay.unknownDropped} log records are of types that this version does not know; they were dropped, as they might hold samples later than the moment`)
+  return warnings
+}
+
 function planReport(run: Run): RestorePlanReport {
   const { plan, request } = run
   const head = plan.point.head.kind === 'block' ? plan.point.head.block.ulid : undefined
-  const requested = request.at.kind === 'time' ? new Date(request.at.ms).toISOString() : new Date(plan.point.createdAt).toISOString()
+  const asked = request.at.kind === 'time' ? request.at.ms : request.at.kind === 'latest' && run.stream !== undefined ? run.requestedAtMs : plan.point.createdAt
+  const requested = new Date(asked).toISOString()
   return {
     instance: run.instance,
     recoveryPoint: plan.point.id,

@@ -48,6 +48,8 @@ export const manifestSchema = z.looseObject({
     owner: z.looseObject({ uid: count, gid: count, user: z.string().nullable(), group: z.string().nullable() }),
     retention: z.looseObject({ timeMs: z.number().nullable(), sizeBytes: z.number().nullable() }),
     externalLabels: labels,
+    scrapeTimeoutMs: count.optional(),
+    outOfOrderWindowMs: count.optional(),
     flags: labels,
   }),
   blocks: z.array(blockSchema).refine((blocks) => new Set(blocks.map((block) => block.ulid)).size === blocks.length, 'a block is named once'),

@@ -56,6 +56,29 @@ export async function readIncomplete(target: string): Promise<IncompleteRestore 
   }
 }
 
+const restoredSchema = z.looseObject({
+  instance: z.string(),
+  recoveryPoint: z.string(),
+  /** Newest restored sample, RFC 3339. */
+  recoverableAt: z.string().nullable(),
+  restoredAt: z.string(),
+  /** The generation of the WAL stream that was replayed; absent when none was. */
+  generation: z.string().optional(),
+})
+export type RestoredNote = z.infer<typeof restoredSchema>
+
+/** What the directory was last restored from; undefined when it never was. @throws DAMAGED when the note cannot be read */
+export async function readRestored(dataDir: string): Promise<RestoredNote | undefined> {
+  const path = join(dataDir, restoredName)
+  try {
+    return restoredSchema.parse(JSON.parse(await readFile(path, 'utf8')))
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return undefined
+    if (!(error instanceof SyntaxError) && !(error instanceof z.ZodError)) throw dataFileError(error, path)
+    throw new PromDrError('DAMAGED', `${path} cannot be read: ${error.message}`, { hint: `it only says what was restored: remove it, and ship once with --new-generation` })
+  }
+}
+
 export async function writeIncomplete(target: string, note: IncompleteRestore): Promise<void> {
   await writeDurably(join(target, incompleteName), `${JSON.stringify(note, undefined, 1)}\n`)
 }
@@ -65,6 +88,11 @@ export async function clearLeftovers(target: string, options: { keepStaging: boo
   for (const name of await namesIn(target)) {
     if (name.startsWith(clonePrefix) || (name === stagingName && !options.keepStaging)) await rm(join(target, name), { recursive: true, force: true })
   }
+}
+
+/** Removes a log that an interrupted restore had begun to write: it is written anew, to where the stream goes now. */
+export async function clearLog(staging: string): Promise<void> {
+  for (const name of ['wal', 'wbl']) await rm(join(staging, name), { recursive: true, force: true })
 }
 
 /** Bytes that an interrupted restore has brought already. */

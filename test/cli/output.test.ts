@@ -3,7 +3,7 @@ import { expectGolden } from '../support/golden.ts'
 import { damagedVerifyReport, refusedPlan, verifyReport } from './reports.ts'
 import { runInProcess } from './terminal.ts'
 
-const verbs = ['init', 'doctor', 'backup', 'list', 'show', 'verify', 'restore', 'completion']
+const verbs = ['init', 'doctor', 'backup', 'ship', 'list', 'show', 'verify', 'restore', 'completion']
 const id = '20261121T030000Z-79535b5f'
 
 describe('help', () => {
@@ -41,6 +41,7 @@ describe('reports for people', () => {
     ['verify-damaged', ['verify', '--read-data-subset', '3/10'], { verify: async () => damagedVerifyReport }],
     ['verify-read', ['verify', '--read-data'], { verify: async () => ({ ...verifyReport, checkedBytes: 5_000_000_000, checkedChunks: 1_200_000 }) }],
     ['restore', ['restore', '--at', 'latest'], {}],
+    ['ship', ['ship', '--once'], {}],
     ['restore-plan', ['restore', '--at', 'latest', '--dry-run'], { restore: async () => refusedPlan }],
     ['doctor', ['doctor'], {}],
     ['init', ['init'], {}],

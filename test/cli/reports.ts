@@ -3,6 +3,7 @@ import type { DoctorReport } from '../../src/operations/doctor-report.ts'
 import type { InitReport } from '../../src/operations/init-report.ts'
 import type { ListReport } from '../../src/operations/list-report.ts'
 import type { RestoreReport } from '../../src/operations/restore-report.ts'
+import type { ShipReport } from '../../src/operations/ship-report.ts'
 import type { ShowReport } from '../../src/operations/show-report.ts'
 import type { VerifyReport } from '../../src/operations/verify-report.ts'
 
@@ -179,4 +180,19 @@ export const initReport: InitReport = {
     { name: 'version', value: '2.42.0' },
   ],
   warnings: ['the admin API is off'],
+}
+
+export const shipReport: ShipReport = {
+  instance: 'prom-a',
+  shippedTo: '00000005:26320',
+  newestSample: '2026-11-21T06:17:25.857Z',
+  lagSeconds: 4,
+  generation: '20261121T061635Z-aaaaaaaa',
+  parts: 33,
+  bytes: 84992,
+  repositories: [
+    { name: 'primary', url: 's3://bkt', ok: true, generation: '20261121T061635Z-aaaaaaaa', shippedTo: '00000005:26320', newestSample: '2026-11-21T06:17:25.857Z', lagSeconds: 4, parts: 33, bytes: 84992, gaps: [{ from: '2026-11-21T06:10:00.000Z', to: '2026-11-21T06:12:00.000Z', reason: 'segment 00000003 was removed before all of it was shipped' }] },
+    { name: 'near', url: 'file:///srv/near', ok: false, generation: null, shippedTo: null, newestSample: null, lagSeconds: null, parts: 0, bytes: 0, gaps: [], error: { code: 'STORE_UNREACHABLE', message: '/srv/near is not there', hint: 'mount it' } },
+  ],
+  corruption: [],
 }

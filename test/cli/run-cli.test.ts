@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { PromDrError } from '../../src/errors.ts'
-import { backupReport, damagedVerifyReport, listReport, refusedPlan, restoreReport, verifyReport } from './reports.ts'
+import { backupReport, damagedVerifyReport, listReport, refusedPlan, restoreReport, shipReport, verifyReport } from './reports.ts'
 import { type Scene, runInProcess } from './terminal.ts'
 
 const id = '20261121T030000Z-79535b5f'
@@ -32,9 +32,9 @@ describe('what a command asks for', () => {
   })
 
   test('restore', async () => {
-    const off = { repositories: [], dryRun: false, replace: false, nearest: false, start: false, sideInstance: false }
+    const off = { repositories: [], dryRun: false, replace: false, nearest: false, includeDeletes: false, start: false, sideInstance: false }
     expect(await requestOf(['restore', '--at', 'latest'])).toEqual({ at: { kind: 'latest' }, ...off })
-    const argv = ['restore', '--at', '2h ago', '-t', '/t', '-i', 'b', '-r', 'near', '-n', '--replace', '--nearest', '--start', '--owner', 'a:b', '--retention', '15d', '--side-instance', '--disaster-at', '2026-11-21T11:00:00Z']
+    const argv = ['restore', '--at', '2h ago', '-t', '/t', '-i', 'b', '-r', 'near', '-n', '--replace', '--nearest', '--include-deletes', '--start', '--owner', 'a:b', '--retention', '15d', '--side-instance', '--disaster-at', '2026-11-21T11:00:00Z']
     expect(await requestOf(argv)).toEqual({
       at: { kind: 'time', ms: Date.parse('2026-11-21T10:00:00Z') },
       target: '/t',
@@ -43,12 +43,18 @@ describe('what a command asks for', () => {
       dryRun: true,
       replace: true,
       nearest: true,
+      includeDeletes: true,
       start: true,
       owner: 'a:b',
       retentionMs: 1_296_000_000,
       sideInstance: true,
       disasterAtMs: Date.parse('2026-11-21T11:00:00Z'),
     })
+  })
+
+  test('ship', async () => {
+    expect(await requestOf(['ship'])).toEqual({ once: false, adopt: false, newGeneration: false, repositories: [] })
+    expect(await requestOf(['ship', '--once', '--adopt', '--new-generation', '-r', 'near'])).toEqual({ once: true, adopt: true, newGeneration: true, repositories: ['near'] })
   })
 
   test('init', async () => {
@@ -126,6 +132,8 @@ describe('exit codes', () => {
   test.each<[string, string[], Scene['operations'], number]>([
     ['a backup to every repository', ['backup'], { backup: async () => ({ ...backupReport, repositories: backupReport.repositories.slice(0, 1) }) }, 0],
     ['a backup that missed one of two', ['backup'], {}, 3],
+    ['a shipper of whose two repositories one is down', ['ship', '--once'], {}, 3],
+    ['a shipper that met a corrupt WAL', ['ship', '--once'], { ship: async () => ({ ...shipReport, corruption: [{ path: '/d/wal/00000001', message: 'damaged at byte 7' }] }) }, 5],
     ['a backup that reached none', ['backup'], { backup: async () => ({ ...backupReport, repositories: failedPart }) }, 8],
     ['a sound verification', ['verify'], {}, 0],
     ['damage, also with a repository out of reach', ['verify'], { verify: async () => damagedVerifyReport }, 5],

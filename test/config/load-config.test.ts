@@ -40,6 +40,7 @@ describe('without any configuration', () => {
       prometheus: { url: 'http://127.0.0.1:9090', timeoutMs: 30_000 },
       repositories: [{ name: 'local', url: 'file:///work/prom-dr-repository' }],
       backup: { head: 'auto', knownAnswers: { series: 50, samplesPerSeries: 60, queries: [] }, timezone: 'UTC' },
+      ship: { intervalMs: 10_000, partBytes: 8 * 1024 * 1024, holdBytes: 2 * 1024 * 1024 * 1024 },
       restore: {},
       transfer: { concurrency: 4, retryBudgetMs: 120_000 },
       objectives: { rpoMs: 60_000, rtoMs: 300_000 },
@@ -78,6 +79,7 @@ backup:
   compactedSpan: 9d
   knownAnswers: {series: 10, samplesPerSeries: 5, queries: [up, "count(up)"]}
   timezone: Europe/Berlin
+ship: {interval: 2s, maxBytes: 1MiB, holdLimit: 100MB}
 restore: {target: /var/lib/prometheus, owner: "prometheus:prometheus", retention: 15d}
 transfer: {concurrency: 2, uploadPerSecond: 20MB, downloadPerSecond: 1MiB, retryBudget: 1m}
 objectives: {rpo: 30s, rto: 1m30s}
@@ -112,6 +114,7 @@ describe('a file', () => {
         knownAnswers: { series: 10, samplesPerSeries: 5, queries: ['up', 'count(up)'] },
         timezone: 'Europe/Berlin',
       },
+      ship: { intervalMs: 2_000, partBytes: 1_048_576, holdBytes: 100_000_000 },
       restore: { target: '/var/lib/prometheus', owner: 'prometheus:prometheus', retentionMs: 1_296_000_000 },
       transfer: { concurrency: 2, uploadBytesPerSecond: 20_000_000, downloadBytesPerSecond: 1_048_576, retryBudgetMs: 60_000 },
       objectives: { rpoMs: 30_000, rtoMs: 90_000 },
@@ -189,7 +192,7 @@ restore: {owner: "a b", target: \${UNSET_TARGET}}
       line 15: backup.knownAnswers.series must be a whole number from 0 to 10000, not -1
       line 16: backup.timezone must be a time zone such as UTC or Europe/Berlin
       line 18: objectives.rpo 0s is too short: at least 1ms
-      line 19: schedule is not a known key; known here: instance, prometheus, repositories, backup, restore, transfer, objectives
+      line 19: schedule is not a known key; known here: instance, prometheus, repositories, backup, ship, restore, transfer, objectives
       line 20: the variable UNSET_TARGET is not set (in the environment or in .env); \${UNSET_TARGET:-default} would give it a default
       line 20: restore.target is empty
       line 20: restore.owner must be user or user:group"

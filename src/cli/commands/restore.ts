@@ -16,6 +16,7 @@ interface RestoreOptions {
   dryRun: boolean
   replace: boolean
   nearest: boolean
+  includeDeletes: boolean
   start: boolean
   owner?: string
   retention?: number
@@ -34,6 +35,7 @@ export function restoreCommand(run: CommandRunner): Command {
     .option('-n, --dry-run', 'print the plan and the checks, and change nothing', false)
     .option('--replace', 'move what is in the target aside, into a directory inside it', false)
     .option('--nearest', 'take the recovery point before a moment that cannot be reached', false)
+    .option('--include-deletes', 'take in deletions of which it is not known whether they came before the moment', false)
     .option('--start', 'then start a throwaway server on a clone of the result and ask it the known answers', false)
     .option('--owner <user[:group]>', 'who the files will belong to (default: as configured, or as at the source)', named('--owner', parseOwner))
     .option('--retention <duration>', 'retention of the server that will use the target, such as 15d', named('--retention', parseDuration))
@@ -67,6 +69,7 @@ function restoreRequest(options: RestoreOptions, context: CommandContext): Resto
     dryRun: options.dryRun,
     replace: options.replace,
     nearest: options.nearest,
+    includeDeletes: options.includeDeletes,
     start: options.start,
     ...(owner !== undefined && { owner }),
     ...(retention !== undefined && { retentionMs: retention }),

@@ -13,6 +13,7 @@ _prom_dr() {
     "init -o"|"init --output") COMPREPLY=($(compgen -f -- "$current")); return ;;
     "backup --head") COMPREPLY=($(compgen -W 'auto always never' -- "$current")); return ;;
     "backup -r"|"backup --repository") return ;;
+    "ship -r"|"ship --repository") return ;;
     "list -i"|"list --instance") return ;;
     "list -r"|"list --repository") return ;;
     "show -i"|"show --instance") return ;;
@@ -31,16 +32,17 @@ _prom_dr() {
     *" --log-level") COMPREPLY=($(compgen -W 'fatal error warn info debug trace silent' -- "$current")); return ;;
   esac
   case "$verb" in
-    '') words='init doctor backup list show verify restore completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    '') words='init doctor backup ship list show verify restore completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     init) words='-o --output --stdout -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     doctor) words='-c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     backup) words='--head --adopt -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    ship) words='--once --adopt --new-generation -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     list) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     show) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     verify) words='--read-data --read-data-subset --start-server -i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
-    restore) words='--at -t --target -i --instance -r --repository -n --dry-run --replace --nearest --start --owner --retention --side-instance --disaster-at -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    restore) words='--at -t --target -i --instance -r --repository -n --dry-run --replace --nearest --include-deletes --start --owner --retention --side-instance --disaster-at -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     completion) words='bash zsh fish -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
-    help) words='init doctor backup list show verify restore completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    help) words='init doctor backup ship list show verify restore completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }

@@ -1,0 +1,40 @@
+/** What `ship` is asked to do. */
+export interface ShipRequest {
+  /** One pass over everything there is, instead of going on until interrupted. */
+  once: boolean
+  adopt: boolean
+  /** Goes on although another host was restored from this history: its own goes on as a new generation. */
+  newGeneration: boolean
+  repositories: string[]
+}
+
+export interface ShippedRepository {
+  name: string
+  url: string
+  ok: boolean
+  generation: string | null
+  /** Where the stream ends now, `segment:offset`. */
+  shippedTo: string | null
+  /** RFC 3339. */
+  newestSample: string | null
+  lagSeconds: number | null
+  parts: number
+  bytes: number
+  /** Samples that no stream holds, found in this run. */
+  gaps: { from: string | null; to: string; reason: string }[]
+  error?: { code: string; message: string; hint?: string }
+}
+
+/** The figures of the first repository that took everything; all of them in `repositories`. */
+export interface ShipReport {
+  instance: string
+  shippedTo: string | null
+  newestSample: string | null
+  lagSeconds: number | null
+  generation: string | null
+  parts: number
+  bytes: number
+  repositories: ShippedRepository[]
+  /** Corruption in Prometheus's own log: what is before it is shipped. */
+  corruption: { path: string; message: string }[]
+}

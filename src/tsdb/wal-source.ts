@@ -1,0 +1,116 @@
+import { link, mkdir, readdir, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { WalLog } from '../domain/wal-stream.ts'
+import { systemCode } from '../errors.ts'
+import { ownNamePrefix } from './data-directory.ts'
+import { dataFileError } from './file-errors.ts'
+
+export interface LocalSegment {
+  number: number
+  path: string
+  sizeBytes: number
+  /** Tells a file that was replaced from one that grew. */
+  inode: number
+}
+
+export interface LocalCheckpoint {
+  /** The last segment that it stands for. */
+  segment: number
+  path: string
+}
+
+export interface LocalLog {
+  /** In order; those that are held although Prometheus has removed them among them. */
+  segments: LocalSegment[]
+  /** The newest; undefined when there is none. */
+  checkpoint: LocalCheckpoint | undefined
+}
+
+/** Where segments are kept by hard links that were not shipped when Prometheus removed them. */
+const holdName = `${ownNamePrefix}wal-hold`
+
+/** A live log as it is now; a segment may be gone a moment later. A log that is not there is empty. */
+export async function readLocalLog(dataDir: string, log: WalLog): Promise<LocalLog> {
+  const directory = join(dataDir, log)
+  const names = await namesIn(directory)
+  const live = await segmentsIn(directory, names)
+  const held = await segmentsIn(join(dataDir, holdName, log), await namesIn(join(dataDir, holdName, log)))
+  const numbers = new Set(live.map((segment) => segment.number))
+  const checkpoints = names.flatMap((name) => (/^checkpoint\.\d{8,}$/.test(name) ? [{ segment: Number(name.slice('checkpoint.'.length)), path: join(directory, name) }] : []))
+  return {
+    segments: [...live, ...held.filter((segment) => !numbers.has(segment.number))].sort((a, b) => a.number - b.number),
+    checkpoint: checkpoints.sort((a, b) => b.segment - a.segment)[0],
+  }
+}
+
+/** The segment files of a checkpoint, in order. */
+export async function readCheckpointFiles(path: string): Promise<LocalSegment[]> {
+  return segmentsIn(path, await namesIn(path))
+}
+
+/**
+ * Holds segments from `from` on by hard links, so that they outlive their removal by Prometheus; those that only the links keep
+ * take up to `limitBytes`, the oldest go beyond that.
+ * @returns the numbers of segments that had to be let go
+ */
+export async function holdSegments(dataDir: string, log: WalLog, options: { from: number; limitBytes: number }): Promise<number[]> {
+  const directory = join(dataDir, holdName, log)
+  const { segments } = await readLocalLog(dataDir, log)
+  await mkdir(directory, { recursive: true })
+  for (const segment of segments) {
+    if (segment.number >= options.from) await linkOnce(segment.path, join(directory, name(segment.number)))
+  }
+  const live = new Set((await segmentsIn(join(dataDir, log), await namesIn(join(dataDir, log)))).map((segment) => segment.number))
+  const onlyHeld = (await segmentsIn(directory, await namesIn(directory))).filter((segment) => !live.has(segment.number))
+  let excess = onlyHeld.reduce((sum, segment) => sum + segment.sizeBytes, 0) - options.limitBytes
+  const released: number[] = []
+  for (const segment of onlyHeld) {
+    if (excess <= 0) break
+    await rm(segment.path, { force: true })
+    excess -= segment.sizeBytes
+    released.push(segment.number)
+  }
+  return released
+}
+
+/** Lets go of the segments before `before`: every repository has them. */
+export async function releaseSegments(dataDir: string, log: WalLog, before: number): Promise<void> {
+  const directory = join(dataDir, holdName, log)
+  for (const segment of await segmentsIn(directory, await namesIn(directory))) if (segment.number < before) await rm(segment.path, { force: true })
+}
+
+async function linkOnce(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to)
+  } catch (error) {
+    if (!['EEXIST', 'ENOENT'].includes(systemCode(error) ?? '')) throw dataFileError(error, to)
+  }
+}
+
+async function segmentsIn(directory: string, names: readonly string[]): Promise<LocalSegment[]> {
+  const segments: LocalSegment[] = []
+  for (const entry of names) {
+    if (!/^\d{8,}$/.test(entry)) continue
+    const path = join(directory, entry)
+    try {
+      const { size, ino } = await stat(path)
+      segments.push({ number: Number(entry), path, sizeBytes: size, inode: ino })
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw dataFileError(error, path)
+    }
+  }
+  return segments.sort((a, b) => a.number - b.number)
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory)
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return []
+    throw dataFileError(error, directory)
+  }
+}
+
+function name(segment: number): string {
+  return String(segment).padStart(8, '0')
+}

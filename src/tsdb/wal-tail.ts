@@ -1,0 +1,135 @@
+import { createHash, type Hash } from 'node:crypto'
+import { open } from 'node:fs/promises'
+import { PromDrError } from '../errors.ts'
+import { dataFileError } from './file-errors.ts'
+import { scanRecord } from './wal/scan-record.ts'
+import { SegmentReader } from './wal/segment-reader.ts'
+
+/** A run of whole records, their checksums verified and their content decoded. */
+export interface TailStretch {
+  start: number
+  end: number
+  newestSampleMs: number | undefined
+  oldestSampleMs: number | undefined
+}
+
+export interface Tail {
+  /** The bytes of all stretches, from the offset that was asked for on. */
+  bytes: Buffer
+  stretches: TailStretch[]
+  /** Where the last stretch ends. */
+  end: number
+  /** Nothing but an incomplete record follows. */
+  reachedEnd: boolean
+  sizeBytes: number
+  /** Corruption that was met after the last stretch. */
+  damage: PromDrError | undefined
+}
+
+const readBytes = 1024 * 1024
+
+/**
+ * Reads what has been added to a segment since `offset`, a record's end: up to about `limitBytes`, more when one record is
+ * longer. Every record is checked and decoded before its bytes are given away. Deletions end up in stretches of their own, so that the
+ * moment they were made is known as exactly as the reading allows. A record that is not complete yet waits. Damage ends the
+ * reading; what is before it is good.
+ */
+export async function readTail(path: string, request: { offset: number; limitBytes: number }): Promise<Tail> {
+  const { offset, limitBytes } = request
+  const handle = await open(path, 'r').catch((error: unknown) => {
+    throw dataFileError(error, path)
+  })
+  try {
+    const { size } = await handle.stat()
+    const reader = new SegmentReader(path, { start: offset })
+    const collector = new StretchCollector(offset)
+    const pieces: Buffer[] = []
+    let at = offset
+    let damage: PromDrError | undefined
+    while (at < size && (reader.settledEnd === offset || at - offset < limitBytes)) {
+      const buffer = Buffer.allocUnsafe(Math.min(readBytes, size - at))
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, at)
+      if (bytesRead === 0) break
+      pieces.push(buffer.subarray(0, bytesRead))
+      at += bytesRead
+      try {
+        reader.push(buffer.subarray(0, bytesRead), (record) => collector.take(record))
+      } catch (error) {
+        if (!(error instanceof PromDrError) || error.code !== 'DAMAGED') throw error
+        damage = error
+        break
+      }
+    }
+    const end = damage === undefined ? collector.finish(reader.settledEnd) : collector.finish(collector.end)
+    return { bytes: Buffer.concat(pieces).subarray(0, end - offset), stretches: collector.stretches, end, reachedEnd: at >= size && damage === undefined, sizeBytes: size, damage }
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The running SHA-256 of a file's first `length` bytes; undefined when it is shorter. */
+export async function hashPrefix(path: string, length: number): Promise<Hash | undefined> {
+  const hash = createHash('sha256')
+  const handle = await open(path, 'r').catch((error: unknown) => {
+    throw dataFileError(error, path)
+  })
+  try {
+    const buffer = Buffer.allocUnsafe(readBytes)
+    for (let at = 0; at < length; ) {
+      const { bytesRead } = await handle.read(buffer, 0, Math.min(readBytes, length - at), at)
+      if (bytesRead === 0) return undefined
+      hash.update(buffer.subarray(0, bytesRead))
+      at += bytesRead
+    }
+    return hash
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Cuts a run of records into stretches. */
+class StretchCollector {
+  readonly stretches: TailStretch[] = []
+  /** End of the last record taken. */
+  end: number
+  #open: TailStretch | undefined
+
+  constructor(offset: number) {
+    this.end = offset
+  }
+
+  take(record: Parameters<Parameters<SegmentReader['push']>[1]>[0]): void {
+    const { type, minTimestampMs, maxTimestampMs } = scanRecord(record.content(), record)
+    const deletion = type === 'tombstones'
+    if (deletion) this.#close(this.end)
+    this.#open ??= { start: this.end, end: this.end, newestSampleMs: undefined, oldestSampleMs: undefined }
+    if (maxTimestampMs !== undefined) this.#open.newestSampleMs = Math.max(this.#open.newestSampleMs ?? maxTimestampMs, maxTimestampMs)
+    if (minTimestampMs !== undefined) this.#open.oldestSampleMs = Math.min(this.#open.oldestSampleMs ?? minTimestampMs, minTimestampMs)
+    this.end = record.endOffset
+    if (deletion) this.#close(this.end)
+  }
+
+  /** @returns the end of what was collected, padding after the last record included */
+  finish(settledEnd: number): number {
+    this.#open ??= settledEnd > this.end ? { start: this.end, end: this.end, newestSampleMs: undefined, oldestSampleMs: undefined } : undefined
+    this.#close(Math.max(settledEnd, this.end))
+    return this.stretches.at(-1)?.end ?? this.end
+  }
+
+  #close(end: number): void {
+    if (this.#open !== undefined && end > this.#open.start) this.stretches.push({ ...this.#open, end })
+    this.#open = undefined
+    this.end = end
+  }
+}
+
+/**
+ * A segment file of a checkpoint, which is never appended to: every record is checked and decoded.
+ * @throws DAMAGED, also when it ends within a record; DATA_DIR_UNREADABLE when it is gone
+ */
+export async function readWholeSegment(path: string): Promise<Buffer> {
+  const tail = await readTail(path, { offset: 0, limitBytes: Number.POSITIVE_INFINITY })
+  if (tail.damage !== undefined) throw tail.damage
+  if (tail.end === tail.sizeBytes) return tail.bytes
+  throw new PromDrError('DAMAGED', `${path} ends within a record at byte ${tail.end}`, { details: { file: path, offset: tail.end } })
+}
