@@ -83,22 +83,29 @@ async function receive<Result>(path: string, request: ReceiveRequest<Result>): P
   }
 }
 
-/** Writes what follows `from`, and checks that all of it is right. */
+/** Writes what follows `from`, and checks that all of it is right. A piece is checked while the one before it is written. */
 async function fill<Result>(handle: FileHandle, work: { intake: FileIntake<Result>; from: number; request: ReceiveRequest<Result> }): Promise<Result | undefined> {
   const { intake, from, request } = work
   let at = from
+  let writing = Promise.resolve()
   try {
     request.onBytes(from, from)
     for await (const piece of from === request.sizeBytes ? [] : await request.open(from)) {
       request.signal.throwIfAborted()
       intake.take(piece)
-      await writeAll(handle, piece, at)
+      await writing
+      writing = writeAll(handle, piece, at)
+      // Its failure is met at the next piece or at the end.
+      writing.catch(() => undefined)
       at += piece.byteLength
       request.onBytes(piece.byteLength, 0)
     }
+    await writing
     return intake.end()
   } catch (error) {
     request.onBytes(-at, -from)
+    // Nothing is written behind the back of those who truncate or close the file.
+    await writing.catch(() => undefined)
     throw error
   }
 }
