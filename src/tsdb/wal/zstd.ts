@@ -12,6 +12,9 @@ const native = zlib as ZstdOfNode
 /** True where this Node can write zstd (22.15 and later); every Node can read it. */
 export const canCompressZstd = native.zstdCompressSync !== undefined
 
+/** What zstd's own decoders allow unless told otherwise. */
+const maxWindowBytes = 128 * 1024 * 1024
+
 /** Undefined: this Node cannot. */
 export const compressZstd = native.zstdCompressSync
 
@@ -23,7 +26,8 @@ export function decompressZstd(bytes: Uint8Array, maxBytes: number): Uint8Array 
 /** The same without node:zlib, in JavaScript. */
 export function decompressPortably(bytes: Uint8Array, maxBytes: number): Uint8Array {
   const { contentBytes, windowBytes } = readFrameHeader(bytes)
-  if (Math.max(contentBytes ?? 0, windowBytes) > maxBytes) throw tooLarge(maxBytes)
+  if (contentBytes !== undefined && contentBytes > maxBytes) throw tooLarge(maxBytes)
+  if (windowBytes > maxWindowBytes) throw new Error(`it wants a window of ${windowBytes} bytes`)
   if (contentBytes !== undefined) return decompressInJavaScript(bytes)
   const pieces: Uint8Array[] = []
   let sizeBytes = 0
