@@ -62,8 +62,8 @@ export function compose(config: Config, surroundings: Surroundings): ComposedOpe
   const clock = systemClock
   const { url, basicAuth, bearerTokenFile, tls, timeoutMs, binary = 'prometheus', dataDir } = config.prometheus
   const prometheus = createPrometheusApi({ url, timeoutMs, ...(basicAuth && { basicAuth }), ...(bearerTokenFile !== undefined && { bearerTokenFile }), ...(tls && { tls }) })
-  let opened: NamedStore[] | undefined
-  const repositories = () => (opened ??= config.repositories.map((repository) => ({ name: repository.name, store: openStore(config, repository, surroundings) })))
+  let opened: Promise<NamedStore[]> | undefined
+  const repositories = () => (opened ??= openStores(config, surroundings))
   const self = thisProcess()
   const isDead = (other: typeof self) => isDeadHere(other, self)
   const uid = process.getuid?.() ?? 0
@@ -72,22 +72,22 @@ export function compose(config: Config, surroundings: Surroundings): ComposedOpe
   const localVersion = () => versionOf(binary)
   const shared = { clock, logger, progress, signal }
   return {
-    backup: (request) => backup({
-      ...shared, instance: config.instance, prometheus, dataDir, repositories: repositories(), self, isDead, ownerNames,
+    backup: async (request) => backup({
+      ...shared, instance: config.instance, prometheus, dataDir, repositories: await repositories(), self, isDead, ownerNames,
       settings: { compactedSpanMs: config.backup.compactedSpan, timezone: config.backup.timezone, knownAnswers: config.backup.knownAnswers, filesAtOnce },
     }, request),
-    ship: (request) => ship({ instance: config.instance, prometheus, dataDir, repositories: repositories(), settings: config.ship, self, isDead, clock, logger, signal }, request),
-    list: (request) => list({ repositories: repositories(), signal }, request),
-    show: (request) => show({ repositories: repositories(), instance: config.instance, signal }, request),
-    verify: (request) => verify({ ...shared, repositories: repositories(), scratchDir: tmpdir(), startServer: serverStarter(binary), settings: { filesAtOnce } }, request),
-    restore: (request) => restore({
-      ...shared, instance: config.instance, repositories: repositories(), startServer: serverStarter(binary), decidedAtMs: surroundings.decidedAtMs,
+    ship: async (request) => ship({ instance: config.instance, prometheus, dataDir, repositories: await repositories(), settings: config.ship, self, isDead, clock, logger, signal }, request),
+    list: async (request) => list({ repositories: await repositories(), signal }, request),
+    show: async (request) => show({ repositories: await repositories(), instance: config.instance, signal }, request),
+    verify: async (request) => verify({ ...shared, repositories: await repositories(), scratchDir: tmpdir(), startServer: serverStarter(binary), settings: { filesAtOnce } }, request),
+    restore: async (request) => restore({
+      ...shared, instance: config.instance, repositories: await repositories(), startServer: serverStarter(binary), decidedAtMs: surroundings.decidedAtMs,
       settings: { target, owner: config.restore.owner, retentionMs: config.restore.retentionMs, filesAtOnce },
       probe: { prometheus, processesUsing, ownerNumbers, localVersion, uid },
     }, request),
-    doctor: () => doctor({
+    doctor: async () => doctor({
       instance: config.instance, prometheus, dataDir, localVersion, clock, signal,
-      repositories: config.repositories.map((repository) => ({ name: repository.name, store: openStore(config, repository, surroundings, 0) })),
+      repositories: await openStores(config, surroundings, 0),
       host: { nodeVersion: process.version, machineId: self.machineId, uid, config: describeFile(config) },
       settings: { target, retentionMs: config.restore.retentionMs },
     }),
@@ -96,18 +96,22 @@ export function compose(config: Config, surroundings: Surroundings): ComposedOpe
     }, request),
     async close() {
       prometheus.close()
-      await Promise.all((opened ?? []).map(({ store }) => store.close()))
+      // Stores that could not be opened are told about by the verb that wanted them.
+      const stores = (await opened?.catch(() => [])) ?? []
+      await Promise.all(stores.map(({ store }) => store.close()))
     },
   }
 }
 
 /** `doctor` wants to know at once: it gives no budget for waiting out an outage. */
-function openStore(config: Config, repository: Config['repositories'][number], { logger }: Surroundings, retryBudgetMs = config.transfer.retryBudgetMs) {
-  const { url, s3 } = repository
-  const store = openObjectStore({ url, ...(s3 !== undefined && { s3 }) }, { clock: systemClock, logger, retryBudgetMs })
+function openStores(config: Config, { logger }: Surroundings, retryBudgetMs = config.transfer.retryBudgetMs): Promise<NamedStore[]> {
   const { uploadBytesPerSecond, downloadBytesPerSecond } = config.transfer
-  if (uploadBytesPerSecond === undefined && downloadBytesPerSecond === undefined) return store
-  return createRateLimitedStore(store, { clock: systemClock, ...(uploadBytesPerSecond !== undefined && { uploadBytesPerSecond }), ...(downloadBytesPerSecond !== undefined && { downloadBytesPerSecond }) })
+  const limited = uploadBytesPerSecond !== undefined || downloadBytesPerSecond !== undefined
+  return Promise.all(config.repositories.map(async ({ name, url, s3 }) => {
+    const store = await openObjectStore({ url, ...(s3 !== undefined && { s3 }) }, { clock: systemClock, logger, retryBudgetMs })
+    if (!limited) return { name, store }
+    return { name, store: createRateLimitedStore(store, { clock: systemClock, ...(uploadBytesPerSecond !== undefined && { uploadBytesPerSecond }), ...(downloadBytesPerSecond !== undefined && { downloadBytesPerSecond }) }) }
+  }))
 }
 
 function serverStarter(binary: string): StartServer {

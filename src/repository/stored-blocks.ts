@@ -14,7 +14,10 @@ interface Options {
 
 export const metaFile = 'meta.json'
 const maxMetaBytes = 4 * 1024 * 1024
-const listAllAbove = 200
+/** Up to this many blocks each gets a listing of its own. */
+const listEachUpTo = 1000
+const listingsAtOnce = 16
+const mostShards = 256
 
 /** What lies below a block's prefix. */
 export interface StoredFiles {
@@ -37,20 +40,38 @@ export async function listFiles(store: ObjectStore, prefix: string, options: Opt
   return found
 }
 
-/** As `listFiles` for many blocks: prefix by prefix for a few, by one listing of all for many. */
+/**
+ * As `listFiles` for many blocks: prefix by prefix for some; for very many by listings of what their ULIDs begin with, several
+ * at a time, since a store answers a page of a listing after the other.
+ */
 export async function listBlocks(store: ObjectStore, ulids: readonly string[], options: Options = {}): Promise<Map<string, StoredFiles>> {
   const found = new Map<string, StoredFiles>(ulids.map((ulid) => [ulid, { files: new Map(), marked: false }]))
-  if (ulids.length <= listAllAbove) {
-    const limit = pLimit(16)
+  const limit = pLimit(listingsAtOnce)
+  if (ulids.length <= listEachUpTo) {
     await Promise.all(ulids.map((ulid) => limit(async () => found.set(ulid, await listFiles(store, blockPrefix(ulid), options)))))
     return found
   }
-  for await (const object of store.list(blocksPrefix, signalOf(options))) {
-    const path = object.key.slice(blocksPrefix.length)
-    const block = found.get(path.slice(0, 26))
-    if (block !== undefined && path[26] === '/') addFile(block, path.slice(27), object.sizeBytes)
+  const listShard = async (beginning: string) => {
+    for await (const object of store.list(`${blocksPrefix}${beginning}`, signalOf(options))) {
+      const path = object.key.slice(blocksPrefix.length)
+      const block = found.get(path.slice(0, 26))
+      if (block !== undefined && path[26] === '/') addFile(block, path.slice(27), object.sizeBytes)
+    }
   }
+  await Promise.all(beginnings(ulids).map((beginning) => limit(() => listShard(beginning))))
   return found
+}
+
+/** What the ULIDs begin with, to as many characters as it takes for some listings to share the work (ULIDs begin with their time). */
+function beginnings(ulids: readonly string[]): string[] {
+  let chosen = ['']
+  for (let length = 1; length <= 10; length += 1) {
+    const distinct = [...new Set(ulids.map((ulid) => ulid.slice(0, length)))]
+    if (distinct.length > mostShards) break
+    chosen = distinct
+    if (distinct.length >= listingsAtOnce) break
+  }
+  return chosen
 }
 
 function addFile(found: StoredFiles, path: string, sizeBytes: number): void {

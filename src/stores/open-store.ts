@@ -7,7 +7,6 @@ import { isKey } from './keys.ts'
 import type { ObjectStore } from './object-store.ts'
 import { createRetryingStore } from './retrying-store.ts'
 import type { S3Settings } from './s3-client.ts'
-import { createS3Store } from './s3-store.ts'
 
 export interface ObjectStoreConfig {
   /** `file:///directory` or `s3://bucket/prefix`. */
@@ -31,14 +30,23 @@ const mostPartBytes = 96 * 1024 * 1024
 const mostConcurrency = 32
 
 /**
- * The store of a URL, with outages waited out. Nothing is connected to yet.
+ * The store of a URL, with outages waited out. Nothing is connected to yet. The S3 client is loaded only for those who use it: that
+ * takes longer than a listing of a directory.
  * @throws CONFIG_INVALID
  */
-export function openObjectStore(config: ObjectStoreConfig, { clock, logger, retryBudgetMs }: OpenStoreOptions): ObjectStore {
-  const location = parseStoreUrl(config.url)
-  const store = location.scheme === 'file' ? createFileStore({ root: location.root, clock }) : createS3Store({ ...checkSettings(config.s3 ?? {}), ...location, clock, logger })
+export async function openObjectStore(config: ObjectStoreConfig, options: OpenStoreOptions): Promise<ObjectStore> {
+  const { clock, logger, retryBudgetMs } = options
+  const store = await openPlainStore(config, options)
   if (retryBudgetMs === 0) return store
   return createRetryingStore(store, { clock, logger, ...(retryBudgetMs !== undefined && { budgetMs: retryBudgetMs }) })
+}
+
+async function openPlainStore(config: ObjectStoreConfig, { clock, logger }: OpenStoreOptions): Promise<ObjectStore> {
+  const location = parseStoreUrl(config.url)
+  if (location.scheme === 'file') return createFileStore({ root: location.root, clock })
+  const settings = checkSettings(config.s3 ?? {})
+  const { createS3Store } = await import('./s3-store.ts')
+  return createS3Store({ ...settings, ...location, clock, logger })
 }
 
 /** @throws CONFIG_INVALID; credentials in the URL are refused without being repeated */

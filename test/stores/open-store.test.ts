@@ -6,9 +6,9 @@ import { silentLogger } from '../../src/system/logger.ts'
 const options = { clock: systemClock, logger: silentLogger }
 
 describe('the url of an object store', () => {
-  test('names a directory', () => {
+  test('names a directory', async () => {
     expect(parseStoreUrl('file:///var/backups/a%20b')).toEqual({ scheme: 'file', root: '/var/backups/a b' })
-    expect(openObjectStore({ url: 'file:///var/backups/x' }, options).url).toBe('file:///var/backups/x')
+    expect((await openObjectStore({ url: 'file:///var/backups/x' }, options)).url).toBe('file:///var/backups/x')
   })
 
   test.for([
@@ -18,15 +18,15 @@ describe('the url of an object store', () => {
     ['s3://bucket/eu/prod/', 'eu/prod/', 's3://bucket/eu/prod'],
   ] as const)('%s names a bucket and a prefix', async ([url, prefix, shown]) => {
     expect(parseStoreUrl(url)).toEqual({ scheme: 's3', bucket: 'bucket', prefix })
-    const store = openObjectStore({ url }, options)
+    const store = await openObjectStore({ url }, options)
     expect(store.url).toBe(shown)
     await store.close()
   })
 
   test.for(['', 'bucket/prefix', '/var/backups', 'file://relative/dir', 'file:relative', 'file:///', 'file:///a?b', 's3://', 's3:///prefix', 's3://b', 's3://bucket/../other', 's3://bucket/a//b', 's3://bucket/a?versionId=1', 'gs://bucket', 'http://host/bucket'])(
     '%j is refused with what to write instead',
-    (url) => {
-      expect(() => openObjectStore({ url }, options)).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID', hint: expect.any(String) }))
+    async (url) => {
+      await expect(openObjectStore({ url }, options)).rejects.toThrow(expect.objectContaining({ code: 'CONFIG_INVALID', hint: expect.any(String) }))
     },
   )
 
@@ -44,8 +44,8 @@ describe('the url of an object store', () => {
 
   test.for([{ endpoint: 'localhost:9000' }, { endpoint: 'http://a:b@host' }, { endpoint: 'ftp://host' }, { accessKeyId: 'only' }, { secretAccessKey: 'only' }, { sessionToken: 'only' }, { partSizeBytes: 1024 }, { concurrency: 0 }, { timeoutMs: -1 }])(
     'the S3 settings %j are refused',
-    (s3) => {
-      expect(() => openObjectStore({ url: 's3://bucket', s3 }, options)).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID', hint: expect.any(String) }))
+    async (s3) => {
+      await expect(openObjectStore({ url: 's3://bucket', s3 }, options)).rejects.toThrow(expect.objectContaining({ code: 'CONFIG_INVALID', hint: expect.any(String) }))
     },
   )
 })
