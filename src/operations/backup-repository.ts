@@ -3,7 +3,7 @@ import type { LimitFunction } from 'p-limit'
 import { planBackup } from '../domain/backup-plan.ts'
 import type { Progress } from '../domain/progress.ts'
 import { type NamedBlock, blockBytes } from '../domain/recovery-point.ts'
-import { PromDrError, messageOf } from '../errors.ts'
+import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import { clearIntent, intentRefreshMs, removeIntent, writeIntent } from '../repository/intents.ts'
 import { blockPrefix, headPrefix } from '../repository/layout.ts'
 import { type Lease, leaseRenewalMs } from '../repository/lease.ts'
@@ -100,7 +100,7 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     return { point: complete, uploadedBytes, reusedBytes: complete.cost.reusedBytes, uploadedBlocks: uploads.length, reusedBlocks: plan.reuse.length, coveredBlocks: plan.covers.size, warnings }
   } catch (error) {
     // A manifest whose answer was lost may still come to be: what it names stays, and the next backup clears the intent.
-    if (committing) throw error
+    if (committing && hasCode(error, 'STORE_UNREACHABLE', 'STORE_BAD_RESPONSE', 'INTERRUPTED')) throw error
     // Without the signal: an interrupted backup tidies up too, but not for long. What is left, the next backup clears.
     await clearIntent(store, point.instance, { id: point.id, signal: AbortSignal.timeout(tidyTimeoutMs) }).catch((failure: unknown) => request.logger.warn({ store: store.url, error: messageOf(failure) }, 'the unfinished backup could not be tidied up'))
     throw error

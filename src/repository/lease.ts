@@ -19,6 +19,7 @@ export interface Holder {
 export const leaseDurationMs = 10 * 60_000
 /** How often its holder renews it. */
 export const leaseRenewalMs = 2 * 60_000
+const releaseTimeoutMs = 15_000
 
 const leaseSchema = z.looseObject({
   number: z.number().int().positive(),
@@ -90,9 +91,10 @@ export async function acquireLease(request: LeaseRequest): Promise<Lease> {
       await putDocument(store, key, document((await store.now(signalOf(request))).getTime() + leaseDurationMs, null), request)
     },
     async release() {
-      const withoutSignal = { ...own, signal: undefined }
-      if (!(await isNewest(withoutSignal))) return
-      await putDocument(store, key, document(nowMs, (await store.now()).toISOString()), withoutSignal)
+      // Not by the run's signal, since an interrupted run gives its lease back too; but nobody waits long for a store that is gone.
+      const brief = { ...own, signal: AbortSignal.timeout(releaseTimeoutMs) }
+      if (!(await isNewest(brief))) return
+      await putDocument(store, key, document(nowMs, (await store.now(signalOf(brief))).toISOString()), brief)
     },
   }
 }

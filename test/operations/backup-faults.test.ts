@@ -1,6 +1,7 @@
 import { cp, mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { PromDrError } from '../../src/errors.ts'
 import { readRecoveryPoints } from '../../src/repository/recovery-points.ts'
 import { createFileStore } from '../../src/stores/file-store.ts'
 import { createMemoryStore } from '../../src/stores/memory-store.ts'
@@ -62,6 +63,25 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a backup whose store
 
   it('leaves a directory usable wherever the file system goes away', async () => {
     expect(await sweep({ at: 'before', kind: 'from', store: olderDirectory, step: 9 })).toBeGreaterThan(4)
+  })
+
+  it('leaves a recovery point whole whose manifest arrives after the store was given up', async () => {
+    const plain = await olderMemory()
+    const manifests: (() => Promise<unknown>)[] = []
+    const slow: ObjectStore = {
+      ...plain,
+      create(key, body, options) {
+        if (!key.includes('/recovery-points/')) return plain.create(key, body, options)
+        manifests.push(() => plain.create(key, body))
+        throw new PromDrError('STORE_UNREACHABLE', 'no answer')
+      },
+    }
+    expect(await attempt(createFaultyStore(slow, []))).toMatchObject({ code: 'STORE_UNREACHABLE' })
+    const before = await idsIn(plain)
+    expect(manifests).toHaveLength(1)
+    await manifests[0]?.()
+    expect(await idsIn(plain)).toHaveLength(before.length + 1)
+    await expectIntact(plain, before, 'a late manifest')
   })
 
   /** Fails every call in turn, until there is none left to fail. @returns how many times something failed */
