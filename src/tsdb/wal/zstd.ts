@@ -18,9 +18,15 @@ const maxWindowBytes = 128 * 1024 * 1024
 /** Undefined: this Node cannot. */
 export const compressZstd = native.zstdCompressSync
 
-/** @throws Error when the bytes are no zstd frames, or would be more than `maxBytes` when unpacked */
+/** @throws Error when the bytes are no whole zstd frame, or would be more than `maxBytes` when unpacked */
 export function decompressZstd(bytes: Uint8Array, maxBytes: number): Uint8Array {
-  return native.zstdDecompressSync === undefined ? decompressPortably(bytes, maxBytes) : native.zstdDecompressSync(bytes, { maxOutputLength: maxBytes })
+  const { contentBytes } = readFrameHeader(bytes)
+  // node:zlib takes a frame that is cut off for whole, so that the size it announces is what shows it.
+  if (native.zstdDecompressSync === undefined || contentBytes === undefined) return decompressPortably(bytes, maxBytes)
+  if (contentBytes > maxBytes) throw tooLarge(maxBytes)
+  const content = native.zstdDecompressSync(bytes, { maxOutputLength: Math.max(contentBytes, 1) })
+  if (content.length !== contentBytes) throw new Error(`it unpacks to ${content.length} of ${contentBytes} bytes`)
+  return content
 }
 
 /** The same without node:zlib, in JavaScript. */

@@ -3,9 +3,11 @@ import { join } from 'node:path'
 import { compressSync } from 'snappy'
 import { describe, expect, test } from 'vitest'
 import { compress, decompress } from '../../../src/tsdb/wal/compression.ts'
+import { decodeRecord } from '../../../src/tsdb/wal/record-codec.ts'
 import { canCompressZstd, decompressPortably } from '../../../src/tsdb/wal/zstd.ts'
 import { runProgram } from '../../../src/system/process.ts'
 import { needPrograms } from '../../support/programs.ts'
+import { everyFlippedBit } from '../../support/stream-pieces.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 import { noise } from '../../support/wal-records.ts'
 
@@ -17,6 +19,12 @@ const frames = {
   'zstd of a pipe': 'KLUv/QRYlQEAhAJ1cCAxIDE3MApwcm9jZXNzX2NwdV9zZWNvbmRzX3RvdGFsIDE3LjMKAgAIVaUHAy6w/cds',
   'zstd -1 --check': 'KLUv/SSWlQEAhAJ1cCAxIDE3MApwcm9jZXNzX2NwdV9zZWNvbmRzX3RvdGFsIDE3LjMKAgAIVaUHAy6w/cds',
 }
+
+/** A series and a samples record as Prometheus 3.5 stored them. */
+const prometheusRecords = [
+  'KLUv/UQA5QEtBABUBQEAAQIIX19uYW1lX18BbQFuATAAAjEDMgQzBTQGNQc2CDcJOAo5CwIxMAAMAjExAA0yDjMPNBA1ETYSNxM4FDkVMjAWMRcyGDMZNBo1GzYcNx04Hjk7qBGQ2/od0INYARAcMFbsAaQiNQmqM/m7nhmnA0p3FKQ1GkKEgtwstKYr7p8CjHRnbg==',
+  'KLUv/UQAPQDdAgC0AwIAAQAAAaH8zfsAAgA/8AQAQAAGAEAIAAgKDA4QEhQWGBocHiAiJCYoKiwuMDI0Njg6AD/wAAAAAAAAHqgQ2JPmwMMWAxASJPIDm30vr2kDkmvyvZtOckkL3r9JhA==',
+]
 
 describe('snappy', () => {
   test('a raw block is unpacked', () => {
@@ -48,6 +56,30 @@ describe('zstd', () => {
     }
     expect(() => decompressPortably(packed, text.length - 1)).toThrow(/more than/)
     expect(() => decompress('zstd', packed, text.length - 1)).toThrow()
+  })
+
+  test('records of Prometheus 3.5 are unpacked, by this Node and in JavaScript', () => {
+    const position = { file: '00000000', startOffset: 0 }
+    const samples = Array.from({ length: 30 }, (_, k) => ({ ref: k + 1, timestampMs: 1_795_242_720_000, startTimestampMs: 0, valueBits: [0n, 0x3ff0000000000000n, 0x4000000000000000n, 0x4008000000000000n][k % 4] }))
+    for (const unpack of [decompressPortably, (bytes: Uint8Array) => decompress('zstd', bytes, limit)]) {
+      const [series, values] = prometheusRecords.map((base64) => decodeRecord(unpack(Buffer.from(base64, 'base64'), limit), position))
+      expect(series).toEqual({ type: 'series', series: samples.map(({ ref }, k) => ({ ref, labels: [['__name__', 'm'], ['n', String(k)]] })) })
+      expect(values).toEqual({ type: 'samples', samples })
+    }
+  })
+
+  test('flipped bits never make more than is allowed, and never hang', () => {
+    for (const base64 of [...Object.values(frames), ...prometheusRecords]) {
+      for (const { flipped } of everyFlippedBit(Buffer.from(base64, 'base64'))) {
+        for (const unpack of [decompressPortably, (bytes: Uint8Array) => decompress('zstd', bytes, 4096)]) {
+          try {
+            expect(unpack(flipped, 4096).length).toBeLessThanOrEqual(4096)
+          } catch (error) {
+            expect(error).toBeInstanceOf(Error)
+          }
+        }
+      }
+    }
   })
 
   test('a window or a size beyond the limit is refused before it is allocated', () => {

@@ -46,9 +46,9 @@ test('of every record with samples, exactly those at or before the moment stay, 
       expect(record.type === 'exemplars' ? cutter.counts.exemplars : cutter.counts.samples).toEqual(tally)
       if (record.type !== 'exemplars' && stays.length > 0) expect(cutter.counts.newestSampleMs).toBe(Math.max(...stays.map(({ timestampMs }) => timestampMs)))
     }),
-    { numRuns: 1000 },
+    { numRuns: 400 },
   )
-  expect(cutThrough).toBeGreaterThan(100)
+  expect(cutThrough).toBeGreaterThan(50)
 })
 
 test('cutting twice at the same moment changes nothing more', () => {

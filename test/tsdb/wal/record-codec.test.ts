@@ -146,7 +146,7 @@ describe('hostile content', () => {
           if (entries !== undefined) expect(entries).toBeLessThan(scanRecord(content, position).entries + 1)
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 60 },
     )
   })
 
