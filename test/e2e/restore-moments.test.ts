@@ -114,7 +114,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('the moment of a rest
     const through = await open(proxy.endpoint)
     proxy.inject(({ path }, count) => {
       if (!/chunks|index/.test(path) || count > 60) return undefined
-      if (count % 4 === 0) return { kind: 'cut-answer', afterBytes: 3000 }
+      if (count % 4 === 0) return { kind: 'cut-answer', afterBytes: 20 }
       return count % 12 === 1 ? { kind: 'answer', status: 503, body: '<Error><Code>SlowDown</Code></Error>' } : count % 12 === 3 ? { kind: 'close' } : undefined
     })
     const target = join(await temporaryDirectory('outage'), 'data')

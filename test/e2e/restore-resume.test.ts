@@ -27,22 +27,19 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a restore that is ki
 
   it('ends right when the same command runs again, whichever change of the disk was its last', async () => {
     const changes = await countChanges(await newTarget(), {})
-    // Every change once the blocks have come, and a sample of those before.
-    const fetching = changes.length - placingChanges(changes)
-    for (const dieAt of [...steps(1, fetching, 9), ...steps(fetching, changes.length, 1)]) {
+    for (const dieAt of placesToDie(changes)) {
       const target = await newTarget()
       await dieAndResume(target, { dieAt })
       expect(await readdir(target), `killed at change ${dieAt}`).toEqual(expect.not.arrayContaining(['.prom-dr-incomplete', '.prom-dr-staging']))
       expect(await placedIn(target), `killed at change ${dieAt}`).toEqual(wanted)
       await rm(target, { recursive: true })
     }
-  })
+  }, 180_000)
 
   it('with --replace has moved all of the old content aside when it has been run again, and lost none of it', async () => {
     const counted = await oldTarget()
     const changes = await countChanges(counted.target, { replace: true })
-    const fetching = changes.length - placingChanges(changes)
-    for (const dieAt of [...steps(1, fetching, 25), ...steps(fetching, changes.length, 1)]) {
+    for (const dieAt of placesToDie(changes)) {
       const { target, old } = await oldTarget()
       await dieAndResume(target, { dieAt, replace: true })
       expect(await placedIn(target), `killed at change ${dieAt}`).toEqual(wanted)
@@ -52,7 +49,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a restore that is ki
       expect(await readdir(target)).toContain('lost+found')
       await rm(target, { recursive: true })
     }
-  })
+  }, 180_000)
 
   it('does not fetch again what is there and right, and fetches what a power cut spoilt', async () => {
     const target = await newTarget()
@@ -156,7 +153,13 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a restore that is ki
 
 /** What the last part of a restore changes: handing over, setting aside, renames, notes. */
 function placingChanges(changes: readonly string[]): number {
-  return changes.length - changes.findIndex((name) => name === 'chmod')
+  return changes.length - changes.indexOf('chmod')
+}
+
+/** Each change from the moment at which the note and the names in the target move; a sample of those before. */
+function placesToDie(changes: readonly string[]): number[] {
+  const handedOver = changes.lastIndexOf('chmod')
+  return [...steps(1, changes.indexOf('chmod'), 23), ...steps(changes.indexOf('chmod'), handedOver, 11), ...steps(handedOver, changes.length, 1)]
 }
 
 function steps(from: number, to: number, step: number): number[] {

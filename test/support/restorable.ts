@@ -7,7 +7,7 @@ import type { ObjectStore } from '../../src/stores/object-store.ts'
 import { makeBlocks } from './blocks.ts'
 import { temporaryDirectory } from './cleanup.ts'
 import { operationsOn } from './operations.ts'
-import { startTestPrometheus, waitForSamples } from './prometheus.ts'
+import { type TestPrometheus, startTestPrometheus, waitForSamples } from './prometheus.ts'
 
 const blockSpanMs = 2 * 3_600_000
 
@@ -40,7 +40,12 @@ export async function makeRestorable(options: { recoveryPoints?: number; series?
   if (!answer.ok) throw new Error(`delete_series: HTTP ${answer.status}`)
   const root = join(await temporaryDirectory('repository'), 'repository')
   const ids: string[] = []
-  for (let made = 0; made < recoveryPoints; made += 1) ids.push((await operationsOn(server.api, createFileStore({ root })).backup()).recoveryPoint.id)
+  for (let made = 0; made < recoveryPoints; made += 1) {
+    // Each has newer samples than the one before, and a second of its own.
+    const before = await samplesOf(server)
+    if (made > 0) await waitForSamples(server, 'up', before + 2)
+    ids.push((await operationsOn(server.api, createFileStore({ root })).backup()).recoveryPoint.id)
+  }
   await server.kill()
   const copy = async () => {
     const own = join(await temporaryDirectory('copy'), 'repository')
@@ -48,6 +53,11 @@ export async function makeRestorable(options: { recoveryPoints?: number; series?
     return { root: own, store: createFileStore({ root: own }) }
   }
   return { root, copy, api: server.api, dataDir, ids, blocks }
+}
+
+async function samplesOf({ api }: Pick<TestPrometheus, 'api'>): Promise<number> {
+  const answer = JSON.parse(await api.query('count_over_time(up[1h])', Date.now())) as { result: { value: [number, string] }[] }
+  return Number(answer.result[0]?.value[1] ?? 0)
 }
 
 /** Everything that a server knows up to a moment, sample by sample with all bits, as text that is equal when it is equal. */
