@@ -1,0 +1,144 @@
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { hashSync } from 'bcryptjs'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { createPrometheusApi } from '../../src/integrations/prometheus/http-prometheus-api.ts'
+import { doctor } from '../../src/operations/doctor.ts'
+import type { DoctorContext } from '../../src/operations/doctor-context.ts'
+import type { DoctorCheck } from '../../src/operations/doctor-report.ts'
+import { createFileStore } from '../../src/stores/file-store.ts'
+import { createMemoryStore } from '../../src/stores/memory-store.ts'
+import { openObjectStore } from '../../src/stores/open-store.ts'
+import { systemClock } from '../../src/system/clock.ts'
+import { silentLogger } from '../../src/system/logger.ts'
+import { thisProcess } from '../../src/system/machine.ts'
+import { promDr } from '../cli/launcher.ts'
+import { startS3FaultProxy } from '../fakes/s3-fault-proxy.ts'
+import { overwrite } from '../support/both-stores.ts'
+import { atEndOfFile, temporaryDirectory } from '../support/cleanup.ts'
+import { operationsOn } from '../support/operations.ts'
+import { type TestPrometheus, missingPrograms, startTestPrometheus, waitForSamples } from '../support/prometheus.ts'
+import { createTestBucket } from '../support/s3-server.ts'
+
+describe.skipIf(missingPrograms('prometheus'))('doctor', () => {
+  let server: TestPrometheus
+  let whole: DoctorContext
+
+  beforeAll(async () => {
+    server = await startTestPrometheus({ retention: '30d' })
+    await waitForSamples(server, 'up', 2)
+    const root = join(await temporaryDirectory('repository'), 'repository')
+    await operationsOn(server.api, createFileStore({ root })).backup()
+    whole = {
+      instance: 'prom-a', prometheus: server.api, repositories: [{ name: 'primary', store: createFileStore({ root }) }],
+      host: { nodeVersion: 'v22.15.0', machineId: thisProcess().machineId, uid: process.getuid?.() ?? 0, config: { path: '/etc/prom-dr/prom-dr.yml', mode: 0o600, holdsSecrets: true } },
+      settings: { target: server.dataDir }, localVersion: async () => ({ major: 2, minor: 42, patch: 0 }),
+      clock: systemClock, signal: new AbortController().signal,
+    }
+  })
+
+  async function check(changed: Partial<DoctorContext>, area: string, name: string): Promise<DoctorCheck | undefined> {
+    const report = await doctor({ ...whole, ...changed })
+    for (const { status, advice, ...rest } of report.checks) expect(status === 'ok' || advice !== undefined, JSON.stringify(rest)).toBe(true)
+    expect(report.ok).toBe(report.checks.every(({ status }) => status !== 'fail'))
+    return report.checks.find((candidate) => candidate.area === area && candidate.name === name)
+  }
+
+  it('finds nothing to fail in a set-up that is in order', async () => {
+    const report = await doctor(whole)
+    expect(report.checks.filter(({ status }) => status === 'fail')).toEqual([])
+    expect(report.ok).toBe(true)
+    expect(report.checks.filter(({ status }) => status === 'warn').map(({ area, name }) => `${area}: ${name}`)).toEqual(['repository primary: encryption'])
+  })
+
+  it('tells a server that is down, one that refuses the password, and one without the admin API', async () => {
+    expect(await check({ prometheus: createPrometheusApi({ url: 'http://127.0.0.1:9' }) }, 'prometheus', 'looked at')).toMatchObject({ status: 'fail', detail: expect.stringContaining('127.0.0.1:9') })
+    const guarded = await startTestPrometheus({ webConfig: { basic_auth_users: { ops: hashSync('right', 4) } }, access: { basicAuth: { username: 'ops', password: 'right' } }, adminApi: false })
+    const wrong = createPrometheusApi({ url: guarded.url, basicAuth: { username: 'ops', password: 'wrong-one' } })
+    const refused = await check({ prometheus: wrong }, 'prometheus', 'looked at')
+    expect(refused).toMatchObject({ status: 'fail', detail: expect.stringContaining('refuses the credentials') })
+    expect(JSON.stringify(refused)).not.toContain('wrong-one')
+    expect(await check({ prometheus: guarded.api }, 'prometheus', 'admin API')).toMatchObject({ status: 'fail', advice: expect.stringContaining('--web.enable-admin-api') })
+  })
+
+  it('judges clocks: seconds are a warning, minutes a failure', async () => {
+    const shifted = (byMs: number) => createPrometheusApi({ url: server.url }, { clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs(), sleep: (ms, signal) => systemClock.sleep(ms, signal), now: () => new Date(Date.now() + byMs) } })
+    expect(await check({ prometheus: shifted(20_000) }, 'prometheus', 'clock')).toMatchObject({ status: 'warn', detail: expect.stringMatching(/-(19|20|2[01])\.\d s from ours/) })
+    expect(await check({ prometheus: shifted(-3_600_000) }, 'prometheus', 'clock')).toMatchObject({ status: 'fail' })
+  })
+
+  it('tells a data directory that is another\'s, cannot be read, and holds snapshots that somebody left', async () => {
+    expect(await check({ dataDir: await temporaryDirectory('another') }, 'data directory', 'is the server\'s')).toMatchObject({ status: 'fail', detail: expect.stringContaining(server.dataDir) })
+    expect(await check({ dataDir: '/nowhere/at/all' }, 'data directory', 'readable')).toMatchObject({ status: 'fail' })
+    const name = await server.api.takeSnapshot({ skipHead: false })
+    expect(await check({}, 'data directory', 'snapshots left behind')).toMatchObject({ status: 'warn', detail: `1: ${name}` })
+  })
+
+  it('tells a repository that cannot be written, is another\'s, damaged, of a newer format, or not there yet', async () => {
+    const parent = await temporaryDirectory('broken')
+    await writeFile(join(parent, 'file'), '')
+    const blocked = await check({ repositories: [{ name: 'primary', store: createFileStore({ root: join(parent, 'file', 'below') }) }] }, 'repository primary', 'writable')
+    const unreachable = await check({ repositories: [{ name: 'primary', store: createFileStore({ root: join(parent, 'file', 'below') }) }] }, 'repository primary', 'reachable')
+    expect([blocked?.status, unreachable?.status]).toContain('fail')
+    expect(await check({ host: { ...whole.host, machineId: 'of-another' } }, 'repository primary', 'instance prom-a')).toMatchObject({ status: 'fail', advice: expect.stringContaining('--adopt') })
+    expect(await check({ repositories: [{ name: 'new', store: createMemoryStore() }] }, 'repository new', 'format')).toMatchObject({ status: 'warn', advice: expect.stringContaining('prom-dr backup') })
+    const root = join(parent, 'damaged')
+    const store = createFileStore({ root })
+    await operationsOn(server.api, store).backup()
+    await overwrite(store, 'instances/prom-a/instance.json', 'x')
+    expect(await check({ repositories: [{ name: 'primary', store }] }, 'repository primary', 'instance prom-a')).toMatchObject({ status: 'fail', detail: expect.stringContaining('instance.json') })
+    await overwrite(store, 'prom-dr.json', 'x')
+    expect(await check({ repositories: [{ name: 'primary', store }] }, 'repository primary', 'format')).toMatchObject({ status: 'fail', detail: expect.stringContaining('prom-dr.json') })
+  })
+
+  it('tells an S3 that is down, and one whose clock is wrong', async (context) => {
+    const { openUploads: _, bucket, ...bucketServer } = await createTestBucket(context)
+    const proxy = await startS3FaultProxy(bucketServer.endpoint)
+    atEndOfFile(() => proxy.close())
+    const open = async (endpoint: string) => ({ name: 's3', store: await openObjectStore({ url: `s3://${bucket}/dr`, s3: { region: bucketServer.region, endpoint, forcePathStyle: true, accessKeyId: bucketServer.accessKeyId, secretAccessKey: bucketServer.secretAccessKey } }, { clock: systemClock, logger: silentLogger, retryBudgetMs: 0 }) })
+    expect(await check({ repositories: [await open('http://127.0.0.1:9')] }, 'repository s3', 'reachable')).toMatchObject({ status: 'fail' })
+    proxy.inject(() => ({ kind: 'shift-date', byMs: 60_000 }))
+    expect(await check({ repositories: [await open(proxy.endpoint)] }, 'repository s3', 'clock')).toMatchObject({ status: 'warn', detail: expect.stringContaining('the store\'s clock') })
+    expect(await check({ repositories: [await open(bucketServer.endpoint)] }, 'repository s3', 'writable')).toMatchObject({ status: 'ok' })
+  })
+
+  it('judges what a restore would meet: the program, its version, the retention, the target', async () => {
+    expect(await check({ localVersion: async () => undefined }, 'restore', 'Prometheus program')).toMatchObject({ status: 'warn' })
+    expect(await check({}, 'restore', 'Prometheus program')).toMatchObject({ status: 'ok', detail: '2.42.0' })
+    expect(await check({ settings: { retentionMs: 1 } }, 'restore', 'retention against history')).toMatchObject({ status: 'warn', advice: expect.stringContaining('retention.time') })
+    expect(await check({ instance: 'prom-new' }, 'restore', 'recovery point')).toMatchObject({ status: 'warn', advice: expect.stringContaining('backup') })
+  })
+
+  it('warns of secrets that others may read, and of an old Node', async () => {
+    expect(await check({ host: { ...whole.host, config: { path: '/x.yml', mode: 0o644, holdsSecrets: true } } }, 'host', 'configuration')).toMatchObject({ status: 'warn', advice: 'chmod 600 /x.yml' })
+    expect(await check({ host: { ...whole.host, nodeVersion: 'v18.0.0' } }, 'host', 'Node.js')).toMatchObject({ status: 'fail' })
+  })
+
+  it('leaves the repository as it was', async () => {
+    const [repository] = whole.repositories
+    const keys = async () => { const found: string[] = []; for await (const { key } of repository!.store.list('')) found.push(key); return found }
+    const before = await keys()
+    await doctor(whole)
+    expect(await keys()).toEqual(before)
+  })
+
+  it('runs on what init wrote, which is never written over', async () => {
+    const directory = await temporaryDirectory('init')
+    const environment = { PROM_DR_PROMETHEUS_URL: server.url }
+    const output = join(directory, 'prom-dr.yml')
+    const made = await promDr(['init', '--output', output, '--json'], { cwd: directory, env: environment })
+    expect(made).toMatchObject({ code: 0 })
+    expect((await stat(output)).mode & 0o777).toBe(0o600)
+    const text = await readFile(output, 'utf8')
+    expect(text).toContain(server.dataDir)
+    const examined = await promDr(['doctor', '--config', output, '--json'], { cwd: directory })
+    expect(JSON.parse(examined.stdout).checks).toContainEqual(expect.objectContaining({ area: 'prometheus', name: 'API', status: 'ok' }))
+    expect(examined.code).toBe(JSON.parse(examined.stdout).ok ? 0 : 1)
+    await writeFile(output, 'instance: mine\n')
+    expect(await promDr(['init', '--output', output], { cwd: directory, env: environment })).toMatchObject({ code: 2, stderr: expect.stringContaining('there already') })
+    expect(await readFile(output, 'utf8')).toBe('instance: mine\n')
+    const unknown = await promDr(['init', '--stdout'], { cwd: directory, env: { PROM_DR_PROMETHEUS_URL: 'http://127.0.0.1:9' } })
+    expect(unknown).toMatchObject({ code: 0, stdout: expect.stringContaining('did not answer') })
+  })
+})
+
