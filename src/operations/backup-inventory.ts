@@ -27,6 +27,8 @@ export interface Inventory {
   /** Blocks whose deletion mark is too old to be taken back: absent, and to be removed before they are stored again. */
   condemned: string[]
   tiers: Tier[]
+  /** The newest recovery point that can be read. */
+  previous: StoredRecoveryPoint | undefined
   warnings: string[]
 }
 
@@ -47,8 +49,8 @@ export interface InventoryRequest {
 export async function readInventory(request: InventoryRequest): Promise<Inventory> {
   const { store, instance } = request
   const { ids } = await listRecoveryPointIds(store, instance, request)
-  const inventory: Inventory = { stored: [], present: [], condemned: [], tiers: await openTiers(ids, request), warnings: [] }
   const previous = await newestReadable(ids, request)
+  const inventory: Inventory = { stored: [], present: [], condemned: [], tiers: await openTiers(ids, request), previous, warnings: [] }
   const named = new Map((previous?.blocks ?? []).map((block) => [block.ulid, block]))
   const local = new Map(request.blocks.map((block) => [block.meta.ulid, block]))
   const existing = await listBlockUlids(store, request)

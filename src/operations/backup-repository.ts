@@ -15,6 +15,7 @@ import type { ObjectStore } from '../stores/object-store.ts'
 import type { Logger } from '../system/logger.ts'
 import { thanosMeta } from '../tsdb/block-meta.ts'
 import { type Inventory, namedBlock, readInventory } from './backup-inventory.ts'
+import { unchangedHead } from './head-reuse.ts'
 import type { SnapshotBlock } from './snapshot-block.ts'
 import type { SourceCheck } from './source-check.ts'
 
@@ -59,7 +60,10 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
   const { store, point, progress } = request
   const inventory = await readInventory({ ...request, instance: point.instance, createdAt: point.createdAt })
   const plan = planBackup(request.blocks.map(serverBlock), inventory.stored, request.compactedSpanMs)
-  const heads = typeof request.head === 'string' ? [] : [request.head.meta.ulid]
+  const serverHead = typeof request.head === 'string' ? undefined : request.head
+  const sameHead = serverHead && (await unchangedHead({ ...request, head: serverHead, externalLabels: point.source.externalLabels, previous: inventory.previous }))
+  const localHead = sameHead === undefined ? serverHead : undefined
+  const heads = localHead === undefined ? [] : [localHead.meta.ulid]
   const intent = () => writeIntent(store, point.instance, { id: point.id, refreshedAt: request.now().toISOString(), blocks: plan.named, heads, signal: request.signal })
   let uploadedBytes = await intent()
   const keeper = keepAlive(request, intent)
@@ -68,7 +72,6 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     await prepareBlocks(request, inventory, plan.named)
     const local = new Map(request.blocks.map((block) => [block.meta.ulid, block]))
     const uploads = plan.upload.map((ulid) => local.get(ulid) as SnapshotBlock)
-    const localHead = typeof request.head === 'string' ? undefined : request.head
     const total = [...uploads, ...(localHead === undefined ? [] : [localHead])].reduce((sum, block) => sum + sizeOf(block), 0)
     progress.start(`storing in ${store.url}`, total)
     const results = await settleAll([
@@ -84,7 +87,8 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     }
     uploadedBytes += results.reduce((sum, result) => sum + result.uploadedBytes, 0)
     const warnings = [...inventory.warnings, ...results.flatMap((result) => result.replaced.map((key) => `${key} held other bytes and was stored anew`))]
-    const head = localHead === undefined ? { kind: request.head as 'empty' | 'omitted' } : { kind: 'block' as const, block: uploaded.get(localHead.meta.ulid)?.named as NamedBlock }
+    const headBlock = sameHead ?? (localHead && uploaded.get(localHead.meta.ulid)?.named)
+    const head = headBlock === undefined ? { kind: request.head as 'empty' | 'omitted' } : { kind: 'block' as const, block: headBlock }
     const headBytes = head.kind === 'block' ? blockBytes(head.block) : 0
     const reusedBytes = blocks.reduce((sum, block) => sum + blockBytes(block), headBytes) - results.reduce((sum, result) => sum + blockBytes(result.named), 0)
     const complete: StoredRecoveryPoint = {

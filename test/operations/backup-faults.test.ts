@@ -124,7 +124,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a backup whose store
     const keys = await keysOf(plain, 'instances/')
     expect(keys.filter((key) => key.includes('/intents/')), where).toEqual([])
     const heads = new Set(keys.filter((key) => key.includes('/heads/')).map((key) => key.split('/')[3]))
-    expect([...heads].sort(), where).toEqual(points.flatMap(({ head }) => (head.kind === 'block' ? [head.block.ulid] : [])).sort())
+    expect([...heads].sort(), where).toEqual([...new Set(points.flatMap(({ head }) => (head.kind === 'block' ? [head.block.ulid] : [])))].sort())
   }
 
   async function olderMemory(): Promise<ObjectStore> {
