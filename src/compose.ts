@@ -1,4 +1,5 @@
 import { tmpdir } from 'node:os'
+import type { Operations } from './cli/operations.ts'
 import type { Config } from './config/config.ts'
 import { renderConfig } from './config/render-config.ts'
 import type { Progress } from './domain/progress.ts'
@@ -9,21 +10,13 @@ import { binaryVersion } from './integrations/prometheus/prometheus-version.ts'
 import { startThrowawayServer } from './integrations/prometheus/throwaway-server.ts'
 import type { StartServer } from './operations/answer-check.ts'
 import { type NamedStore, backup } from './operations/backup.ts'
-import type { BackupReport, BackupRequest } from './operations/backup-report.ts'
 import { doctor } from './operations/doctor.ts'
-import type { DoctorReport } from './operations/doctor-report.ts'
 import { init } from './operations/init.ts'
-import type { InitReport, InitRequest } from './operations/init-report.ts'
 import { list } from './operations/list.ts'
-import type { ListReport, ListRequest } from './operations/list-report.ts'
 import { restore } from './operations/restore.ts'
-import type { RestoreReport, RestoreRequest } from './operations/restore-report.ts'
 import { ship } from './operations/ship.ts'
-import type { ShipReport, ShipRequest } from './operations/ship-report.ts'
 import { show } from './operations/show.ts'
-import type { ShowReport, ShowRequest } from './operations/show-report.ts'
 import { verify } from './operations/verify.ts'
-import type { VerifyReport, VerifyRequest } from './operations/verify-report.ts'
 import { openObjectStore } from './stores/open-store.ts'
 import { createRateLimitedStore } from './stores/rate-limited-store.ts'
 import { systemClock } from './system/clock.ts'
@@ -42,22 +35,8 @@ export interface Surroundings {
   decidedAtMs: number
 }
 
-/** The verbs, wired to real adapters. Nothing is connected to before one is called. */
-export interface ComposedOperations {
-  backup(request: BackupRequest): Promise<BackupReport>
-  ship(request: ShipRequest): Promise<ShipReport>
-  list(request: ListRequest): Promise<ListReport>
-  show(request: ShowRequest): Promise<ShowReport>
-  verify(request: VerifyRequest): Promise<VerifyReport>
-  restore(request: RestoreRequest): Promise<RestoreReport>
-  doctor(): Promise<DoctorReport>
-  init(request: InitRequest): Promise<InitReport>
-  /** Releases connections. */
-  close(): Promise<void>
-}
-
-/** The one place that constructs adapters. */
-export function compose(config: Config, surroundings: Surroundings): ComposedOperations {
+/** The one place that constructs adapters: the verbs, wired. Nothing is connected to before one is called. */
+export function compose(config: Config, surroundings: Surroundings): Operations {
   const { logger, progress, signal } = surroundings
   const clock = systemClock
   const { url, basicAuth, bearerTokenFile, tls, timeoutMs, binary = 'prometheus', dataDir } = config.prometheus
