@@ -37,7 +37,7 @@ export interface FetchOutcome {
   repaired: { key: string; from: string; reason: string }[]
 }
 
-/** Brings blocks into staging, newest first, every byte checked as it streams by: SHA-256 of each file, CRC-32C of each chunk and index entry. */
+/** Brings blocks into staging, every byte checked as it streams by: SHA-256 of each file, CRC-32C of each chunk and index entry. */
 export async function fetchBlocks(blocks: readonly NamedBlock[], request: FetchRequest): Promise<FetchOutcome> {
   const outcome: FetchOutcome = { bytes: 0, resumedBytes: 0, repaired: [] }
   const stop = new AbortController()
@@ -51,12 +51,18 @@ export async function fetchBlocks(blocks: readonly NamedBlock[], request: FetchR
     }
   }
   try {
-    await settleAll(blocks.map(fetchOne))
+    await settleAll(largestFirst(blocks).map(fetchOne))
   } catch (error) {
     // The first failure stopped the others: it is the one to tell, not their interruption.
     throw request.signal.aborted ? error : (stop.signal.reason ?? error)
   }
   return outcome
+}
+
+/** A large file takes one connection for long: begun last, it would be waited for alone. */
+function largestFirst(blocks: readonly NamedBlock[]): NamedBlock[] {
+  const largestFile = (block: NamedBlock) => Math.max(0, ...Object.values(block.files))
+  return [...blocks].sort((a, b) => largestFile(b) - largestFile(a))
 }
 
 class BlockFetch {

@@ -17,6 +17,8 @@ export interface ReceiveRequest<Result> extends ExpectedFile {
 }
 
 const readBytes = 1024 * 1024
+/** Written at a time. */
+const writeBytes = 1024 * 1024
 
 /**
  * Brings a file to `path`: what an interrupted run left of it is read and checked first and only the rest is asked for. The
@@ -83,28 +85,42 @@ async function receive<Result>(path: string, request: ReceiveRequest<Result>): P
   }
 }
 
-/** Writes what follows `from`, and checks that all of it is right. A piece is checked while the one before it is written. */
+/**
+ * Writes what follows `from`, and checks that all of it is right. Pieces of a network stream are small: they are checked one
+ * by one and written together, while those that follow are checked.
+ */
 async function fill<Result>(handle: FileHandle, work: { intake: FileIntake<Result>; from: number; request: ReceiveRequest<Result> }): Promise<Result | undefined> {
   const { intake, from, request } = work
   let at = from
+  let waiting: Uint8Array[] = []
+  let waitingBytes = 0
   let writing = Promise.resolve()
+  const write = async () => {
+    await writing
+    writing = writeAll(handle, waiting, at - waitingBytes)
+    // Its failure is met at the next write or at the end.
+    writing.catch(() => undefined)
+    waiting = []
+    waitingBytes = 0
+  }
   try {
     request.onBytes(from, from)
     for await (const piece of from === request.sizeBytes ? [] : await request.open(from)) {
       request.signal.throwIfAborted()
       intake.take(piece)
-      await writing
-      writing = writeAll(handle, piece, at)
-      // Its failure is met at the next piece or at the end.
-      writing.catch(() => undefined)
+      waiting.push(piece)
+      waitingBytes += piece.byteLength
       at += piece.byteLength
       request.onBytes(piece.byteLength, 0)
+      if (waitingBytes >= writeBytes) await write()
     }
+    await write()
     await writing
     return intake.end()
   } catch (error) {
     request.onBytes(-at, -from)
-    // Nothing is written behind the back of those who truncate or close the file.
+    // What came is kept for the next run; nothing is written behind the back of those who truncate or close the file.
+    await write().catch(() => undefined)
     await writing.catch(() => undefined)
     throw error
   }
@@ -133,10 +149,22 @@ async function takePartial<Result>(handle: FileHandle, intake: FileIntake<Result
   }
 }
 
-async function writeAll(handle: FileHandle, piece: Uint8Array, position: number): Promise<void> {
-  let written = 0
-  while (written < piece.byteLength) {
-    const { bytesWritten } = await handle.write(piece, written, piece.byteLength - written, position + written)
-    written += bytesWritten
+async function writeAll(handle: FileHandle, pieces: readonly Uint8Array[], position: number): Promise<void> {
+  let left = pieces.filter((piece) => piece.byteLength > 0)
+  let at = position
+  while (left.length > 0) {
+    const { bytesWritten } = await handle.writev(left, at)
+    at += bytesWritten
+    left = without(left, bytesWritten)
   }
+}
+
+/** What is left of the pieces after their first bytes. */
+function without(pieces: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  let skip = bytes
+  return pieces.flatMap((piece) => {
+    const skipped = Math.min(skip, piece.byteLength)
+    skip -= skipped
+    return skipped === piece.byteLength ? [] : [piece.subarray(skipped)]
+  })
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 const pathCalls = ['rename', 'rm', 'mkdir', 'chmod', 'chown'] as const
-const handleCalls = ['write', 'writeFile', 'sync', 'truncate'] as const
+const handleCalls = ['write', 'writev', 'writeFile', 'sync', 'truncate'] as const
 
 export interface DyingDisk {
   /** Names of the calls that changed something, in order. */
