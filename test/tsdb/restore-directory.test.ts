@@ -61,7 +61,7 @@ describe('a directory that is being restored', () => {
     await stage(ulids)
     expect(await place(note({ replacedTo }))).toEqual({ replacedTo })
     expect(await readFile(join(target, replacedTo, 'wal/00000000'), 'utf8')).toBe('first')
-    expect(await readFile(join(target, replacedTo, 'wal.1/00000000'), 'utf8')).toBe('second')
+    expect(await readFile(join(target, replacedTo, 'wal.2/00000000'), 'utf8')).toBe('second')
     expect(await readFile(join(target, replacedTo, `${ulids[0]}/meta.json`), 'utf8')).toBe('old')
     expect(await readFile(join(target, `${ulids[0]}/meta.json`), 'utf8')).toBe(`new ${ulids[0]}`)
     expect((await readdir(target)).sort()).toEqual([replacedTo, '.prom-dr-replaced-2020', restoredName, ...ulids].sort())
