@@ -23,6 +23,7 @@ import { systemClock } from './system/clock.ts'
 import { fileMode } from './system/file-mode.ts'
 import type { Logger } from './system/logger.ts'
 import { isDeadHere, ownerNames, ownerNumbers, thisProcess } from './system/machine.ts'
+import { stepBack } from './system/priority.ts'
 import { writeNewFile } from './system/new-file.ts'
 import { processesUsing } from './system/open-files.ts'
 
@@ -55,7 +56,10 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
       ...shared, instance: config.instance, prometheus, dataDir, repositories: await repositories(), self, isDead, ownerNames,
       settings: { compactedSpanMs: config.backup.compactedSpan, timezone: config.backup.timezone, knownAnswers: config.backup.knownAnswers, filesAtOnce },
     }, request),
-    ship: async (request) => ship({ instance: config.instance, prometheus, dataDir, repositories: await repositories(), settings: config.ship, self, isDead, clock, logger, signal }, request),
+    ship: async (request) => {
+      stepBack(config.ship.niceness)
+      return ship({ instance: config.instance, prometheus, dataDir, repositories: await repositories(), settings: config.ship, self, isDead, clock, logger, signal }, request)
+    },
     list: async (request) => list({ repositories: await repositories(), signal }, request),
     show: async (request) => show({ repositories: await repositories(), instance: config.instance, signal }, request),
     verify: async (request) => verify({ ...shared, repositories: await repositories(), scratchDir: tmpdir(), startServer: serverStarter(binary), settings: { filesAtOnce } }, request),

@@ -73,6 +73,10 @@ export interface ShipConfig {
   partBytes: number
   /** What segments that Prometheus has removed unshipped may take on its disk. */
   holdBytes: number
+  /** How long WAL is kept that blocks have replaced. */
+  windowMs: number
+  /** Of the process that ships, 0 (as others) to 19 (when nothing else wants to run). */
+  niceness: number
 }
 
 export interface RestoreConfig {

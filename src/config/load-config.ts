@@ -127,7 +127,7 @@ function toConfig(source: string | null, file: z.infer<FileSchema>): Config {
     prometheus: { ...prometheus, timeoutMs: timeout },
     repositories: file.repositories.map(({ s3, ...repository }) => (s3 === undefined ? repository : { ...repository, s3: toS3(s3) })),
     backup: file.backup,
-    ship: { intervalMs: file.ship.interval, partBytes: file.ship.maxBytes, holdBytes: file.ship.holdLimit },
+    ship: { intervalMs: file.ship.interval, partBytes: file.ship.maxBytes, holdBytes: file.ship.holdLimit, windowMs: file.ship.window, niceness: file.ship.niceness },
     restore: { ...restore, ...(retention !== undefined && { retentionMs: retention }) },
     transfer: {
       ...transfer,

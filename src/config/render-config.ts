@@ -45,8 +45,9 @@ backup:
 restore:
 ${restoreLines(facts)}  # owner: prometheus:prometheus
 
-# How often what is new in the WAL is sent by "prom-dr ship": what a lost host loses at most, with one scrape.
-# ship: {interval: 10s}
+# How often what is new in the WAL is sent by "prom-dr ship": what a lost host loses at most, with one scrape. Within the window,
+# any moment can be restored.
+# ship: {interval: 10s, window: 72h}
 
 # transfer: {concurrency: 4, uploadPerSecond: 20MiB, retryBudget: 2m}
 

@@ -81,6 +81,8 @@ export function fileSchema(surroundings: SchemaSurroundings) {
       interval: duration({ minMs: 1000 }).prefault('10s'),
       maxBytes: byteSize({ minBytes: 64 * 1024, maxBytes: 128 * mebibyte }).prefault('8MiB'),
       holdLimit: byteSize({ minBytes: 0 }).prefault('2GiB'),
+      window: duration({ minMs: 3_600_000 }).prefault('72h'),
+      niceness: wholeNumber(0, 19).prefault(10),
     }),
     restore: section({
       target: path(baseDir).exactOptional(),

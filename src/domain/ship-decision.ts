@@ -14,19 +14,16 @@ export type ShipDecision =
 
 /**
  * Whether a log continues what is stored of it. Only a matching prefix shows that it does: segment numbers and lengths of two
- * histories can be the same.
+ * histories can be the same. A segment that is gone shows nothing, even when all of it was shipped.
  */
-export function decideShip(chain: WalChain, local: { tail: LocalTail | undefined; segments: readonly number[] }): ShipDecision {
+export function decideShip(chain: WalChain, tail: LocalTail | undefined): ShipDecision {
   const { position } = chain
   if (position === undefined) return { kind: 'new-generation', reason: 'nothing was shipped yet' }
   const name = `segment ${String(position.segment).padStart(8, '0')}`
-  const { tail } = local
   if (tail !== undefined) {
     if (tail.sizeBytes < position.offset) return { kind: 'new-generation', reason: `${name} has ${tail.sizeBytes} bytes, ${position.offset} were shipped: it was repaired or replaced` }
     if (!tail.prefixMatches) return { kind: 'new-generation', reason: `${name} is not the one that was shipped: it was repaired or replaced, or this is another server's data` }
     return { kind: 'continue', ...position }
   }
-  const sealed = chain.pieces.at(-1)?.sealed === true
-  if (sealed && local.segments.includes(position.segment + 1)) return { kind: 'continue', segment: position.segment, offset: position.offset }
-  return { kind: 'new-generation', reason: `${name} was removed before all of it was shipped` }
+  return { kind: 'new-generation', reason: `${name} is gone, so that nothing shows that what follows it continues what was shipped` }
 }

@@ -1,21 +1,29 @@
 import { createHash } from 'node:crypto'
+import type { WalPosition } from '../domain/wal-stream.ts'
 import { PromDrError, hasCode } from '../errors.ts'
 import { storeTombstones } from '../repository/tombstones.ts'
-import { type Generation, readCheckpoints, readDeletions, readGenerations, storeCheckpoint, storeDeletion, writeHeartbeat } from '../repository/wal-stream.ts'
+import { type Generation, readCheckpoints, readDeletions, readGenerations, storeDeletion, writeHeartbeat } from '../repository/wal-stream.ts'
 import type { Logger } from '../system/logger.ts'
-import { readBlockDirectory, readBlockMeta, readBounded } from '../tsdb/block-directory.ts'
+import { readBlockDirectory, readBounded } from '../tsdb/block-directory.ts'
 import { listBlocks } from '../tsdb/data-directory.ts'
-import { isInOrder } from '../domain/block.ts'
+import { readRestored } from '../tsdb/restore-directory.ts'
 import { isEmptyTombstones } from '../tsdb/tombstones.ts'
 import { maxTombstonesBytes } from '../tsdb/verify-block.ts'
-import { readRestored } from '../tsdb/restore-directory.ts'
-import { readWholeSegment } from '../tsdb/wal-tail.ts'
-import { readCheckpointFiles, readLocalLog } from '../tsdb/wal-source.ts'
-import { type ShipperContext, type Shipped, WalShipper, beginGeneration } from './wal-shipper.ts'
+import { readLocalLog } from '../tsdb/wal-source.ts'
+import { oldestSampleMs } from '../tsdb/wal-tail.ts'
+import { expireWal } from './expire-wal.ts'
+import { sealSegment } from './seal-segment.ts'
+import { newestInOrderMs, shipCheckpoint } from './ship-checkpoint.ts'
+import type { ShippedGap, SourceDamage } from './ship-report.ts'
+import { type FinishedSegment, type Shipped, type ShipperContext, WalShipper, beginGeneration } from './wal-shipper.ts'
 
 export interface RepositoryShipperContext extends ShipperContext {
+  /** How long WAL is kept that blocks have replaced. */
+  windowMs: number
   logger: Logger
 }
+
+const windowCheckMs = 3_600_000
 
 /** What one pass did. */
 export interface PassResult {
@@ -25,7 +33,7 @@ export interface PassResult {
   lagSeconds: number | null
   parts: number
   bytes: number
-  gaps: { from: string | null; to: string; reason: string }[]
+  gaps: ShippedGap[]
 }
 
 /** Ships everything of one server into one repository: the logs of the current generation, checkpoints, deletions in blocks, heartbeats. */
@@ -37,13 +45,19 @@ export class RepositoryShipper {
   /** Checkpoints and tombstones that are stored already. */
   readonly #checkpoints = new Set<number>()
   readonly #tombstones = new Map<string, string>()
-  corruption: { path: string; message: string }[] = []
+  corruption: SourceDamage[] = []
+  /** Finished segments that are stored in parts, oldest first. */
+  #unsealed: FinishedSegment[]
+  /** Gaps that no result has told of yet. */
+  #gaps: ShippedGap[] = []
+  #expiredAtMs = Number.NEGATIVE_INFINITY
 
-  private constructor(context: RepositoryShipperContext, state: { generation: Generation; wal: WalShipper; wbl: WalShipper }) {
+  private constructor(context: RepositoryShipperContext, state: LogsOfGeneration) {
     this.#context = context
     this.#generation = state.generation
     this.#wal = state.wal
     this.#wbl = state.wbl
+    this.#unsealed = state.unsealed
   }
 
   /**
@@ -53,6 +67,7 @@ export class RepositoryShipper {
   static async open(context: RepositoryShipperContext, options: { newGeneration: boolean }): Promise<RepositoryShipper> {
     const generations = await readGenerations(context.store, context.instance, context)
     const own = generations.filter((generation) => generation.machineId === context.machineId && generation.dataDir === context.dataDir).at(-1)
+    const openedAtMs = context.now().getTime()
     const restored = await readRestored(context.dataDir)
     const restoredAtMs = restored === undefined ? undefined : Date.parse(restored.restoredAt)
     const state = await (async () => {
@@ -67,17 +82,20 @@ export class RepositoryShipper {
         return begin(context, { reason: 'asked for with --new-generation', parent: null, newestSampleMs: null })
       }
       const wal = await WalShipper.resume(context, own, 'wal')
-      if (!(wal instanceof WalShipper)) return begin(context, { reason: wal.reason, parent: null, newestSampleMs: wal.newestSampleMs })
+      // One that has nothing yet hands on what it came from.
+      if ('reason' in wal) return begin(context, { reason: wal.reason, parent: wal.newestSampleMs === null ? own.parent : null, newestSampleMs: wal.newestSampleMs })
       const wbl = await WalShipper.resume(context, own, 'wbl')
-      return { generation: own, wal, wbl: wbl instanceof WalShipper ? wbl : await startWbl(context, own.id) }
+      if ('reason' in wbl) return { generation: own, wal: wal.shipper, wbl: await startWbl(context, own.id), unsealed: wal.finished }
+      return { generation: own, wal: wal.shipper, wbl: wbl.shipper, unsealed: [...wal.finished, ...wbl.finished] }
     })()
     const shipper = new RepositoryShipper(context, state)
+    if (state.generation.startedAt >= openedAtMs) shipper.#tellOf(state.generation)
     await shipper.#readStored()
     return shipper
   }
 
-  get segment(): number {
-    return this.#wal.position.segment
+  get position(): WalPosition {
+    return this.#wal.position
   }
 
   /** Tails go before everything else: they are what a lost host would lose. */
@@ -89,10 +107,13 @@ export class RepositoryShipper {
     const newestMs = this.#wal.newestSampleMs
     await writeHeartbeat(this.#context.store, this.#context.instance, {
       generation: this.#generation.id, signal: this.#context.signal,
-      heartbeat: { at: nowMs, ...this.#wal.position, newestScrape: newestMs ?? null },
+      heartbeat: { at: this.#wal.seenAtMs ?? nowMs, ...this.#wal.position, newestScrape: newestMs ?? null },
     })
-    await this.#shipCheckpoint(result)
+    result.bytes += (await shipCheckpoint(this.#context, { generation: this.#generation.id, wal: this.#wal, stored: this.#checkpoints })) ?? 0
     await this.#shipDeletions()
+    await this.#seal(result)
+    await this.#expire(nowMs)
+    result.gaps.push(...this.#gaps.splice(0))
     return {
       ...result, generation: this.#generation.id, shippedTo: this.#wal.shippedTo,
       newestSample: newestMs === undefined ? null : new Date(newestMs).toISOString(),
@@ -104,13 +125,14 @@ export class RepositoryShipper {
     for (let tries = 0; tries < 2; tries += 1) {
       const shipped = await this.#wal.pass()
       if (!('reason' in shipped)) return this.#count(shipped, result)
-      this.#context.logger.warn({ instance: this.#context.instance, reason: shipped.reason }, 'the log does not continue what was shipped: a new generation begins')
       const { generation, wal, wbl } = await begin(this.#context, { reason: shipped.reason, parent: null, newestSampleMs: shipped.newestSampleMs })
       this.#generation = generation
       this.#wal = wal
       this.#wbl = wbl
+      this.#unsealed = []
       this.#checkpoints.clear()
-      if (generation.gap !== null) result.gaps.push({ from: iso(generation.gap.from), to: new Date(generation.gap.to).toISOString(), reason: shipped.reason })
+      this.#tombstones.clear()
+      this.#tellOf(generation)
     }
     throw new PromDrError('CONTENTION', `the log in ${this.#context.dataDir} changes faster than it can be shipped`, { hint: 'is Prometheus restarting over and over? see its log' })
   }
@@ -127,32 +149,37 @@ export class RepositoryShipper {
   #count(shipped: Shipped, result: PassResult): void {
     result.parts += shipped.parts
     result.bytes += shipped.bytes
+    this.#unsealed.push(...shipped.finished.filter(({ parts }) => parts.length > 1))
     if (shipped.damage === undefined) return
     const { message, details } = shipped.damage
-    const damage = { path: typeof details?.['file'] === 'string' ? details['file'] : '', message }
+    const path = typeof details?.['file'] === 'string' ? details['file'] : ''
+    const damage = { path, segment: Number(/(\d{8,})$/.exec(path)?.[1] ?? 0), offset: Number(details?.['offset'] ?? 0), message }
     if (this.corruption.some((known) => known.message === message)) return
     this.corruption.push(damage)
     this.#context.logger.error(damage, 'Prometheus\'s own log is damaged; what is before it is shipped')
   }
 
-  /** With the time below which it holds no samples, judged by the blocks that are there after it was read: too high is safe, too low a silent gap. */
-  async #shipCheckpoint(result: PassResult): Promise<void> {
-    const { store, instance, dataDir, signal } = this.#context
-    const { checkpoint } = await readLocalLog(dataDir, 'wal')
-    if (checkpoint === undefined || this.#checkpoints.has(checkpoint.segment)) return
-    try {
-      const files = await Promise.all((await readCheckpointFiles(checkpoint.path)).map(async (file) => {
-        const bytes = await readWholeSegment(file.path)
-        return { number: file.number, length: bytes.length, digest: createHash('sha256').update(bytes).digest('hex'), bytes: async () => bytes }
-      }))
-      if (files.length === 0) return
-      const bound = await newestInOrderMs(dataDir)
-      result.bytes += await storeCheckpoint(store, instance, { generation: this.#generation.id, checkpoint: { segment: checkpoint.segment, bound, seenAt: this.#context.now().getTime() }, files, signal })
-      this.#checkpoints.add(checkpoint.segment)
-    } catch (error) {
-      // A newer one took its place while it was read: that one is shipped at the next pass.
-      if (!hasCode(error, 'DATA_DIR_UNREADABLE')) throw error
-    }
+  /** One a pass, so that no tail waits long. What fails here is tried again, and loses nothing. */
+  async #seal(result: PassResult): Promise<void> {
+    const [oldest] = this.#unsealed
+    if (oldest === undefined) return
+    const bytes = await sealSegment(this.#context, this.#generation.id, oldest)
+    if (bytes === undefined) this.#context.logger.warn({ segment: oldest.segment }, 'a finished segment stays in parts: its file is gone')
+    result.bytes += bytes ?? 0
+    this.#unsealed.shift()
+  }
+
+  async #expire(nowMs: number): Promise<void> {
+    if (nowMs - this.#expiredAtMs < windowCheckMs) return
+    this.#expiredAtMs = nowMs
+    await expireWal(this.#context, { current: this.#generation.id, windowMs: this.#context.windowMs })
+  }
+
+  #tellOf({ id, reason, gap }: Generation): void {
+    if (gap === null) return this.#context.logger.info({ instance: this.#context.instance, generation: id, reason }, 'a new generation of the WAL stream begins')
+    const told = { from: iso(gap.from), to: new Date(gap.to).toISOString(), reason: gap.reason }
+    this.#gaps.push(told)
+    this.#context.logger.error({ instance: this.#context.instance, generation: id, ...told }, 'the log does not continue what was shipped: a new generation begins, and there is a gap')
   }
 
   /** `delete_series` over a block leaves no trace in the log: its tombstones are watched. */
@@ -176,28 +203,30 @@ export class RepositoryShipper {
   }
 }
 
-/** A generation starts where a server starting on this directory would: at the newest checkpoint's next segment. */
-async function begin(context: RepositoryShipperContext, why: { reason: string; parent: Generation['parent']; newestSampleMs: number | null }) {
+interface LogsOfGeneration {
+  generation: Generation
+  wal: WalShipper
+  wbl: WalShipper
+  unsealed: FinishedSegment[]
+}
+
+/**
+ * A generation starts where a server starting on this directory would: at the newest checkpoint's next segment. There is a gap when
+ * neither the log nor the blocks that took its beginning reach back to the newest sample shipped.
+ */
+async function begin(context: RepositoryShipperContext, why: { reason: string; parent: Generation['parent']; newestSampleMs: number | null }): Promise<LogsOfGeneration> {
   const { segments, checkpoint } = await readLocalLog(context.dataDir, 'wal')
   const firstSegment = checkpoint === undefined ? (segments[0]?.number ?? 0) : checkpoint.segment + 1
-  const boundMs = checkpoint === undefined ? null : await newestInOrderMs(context.dataDir)
-  const gap = why.newestSampleMs !== null && boundMs !== null && boundMs > why.newestSampleMs ? { from: why.newestSampleMs, to: boundMs, reason: why.reason } : null
-  const generation = await beginGeneration(context, { reason: why.reason, firstSegment, checkpoint: checkpoint?.segment ?? null, parent: why.parent, gap })
-  return { generation, wal: WalShipper.start(context, generation.id, { log: 'wal', segment: firstSegment }), wbl: await startWbl(context, generation.id) }
+  const bound = await newestInOrderMs(context.dataDir)
+  const oldestMs = checkpoint === undefined ? await oldestSampleMs(segments) : bound
+  const gap = why.newestSampleMs !== null && oldestMs !== null && oldestMs > why.newestSampleMs ? { from: why.newestSampleMs, to: oldestMs, reason: why.reason } : null
+  const generation = await beginGeneration(context, { reason: why.reason, firstSegment, checkpoint: checkpoint?.segment ?? null, bound, parent: why.parent, gap })
+  return { generation, wal: WalShipper.start(context, generation.id, { log: 'wal', segment: firstSegment }), wbl: await startWbl(context, generation.id), unsealed: [] }
 }
 
 async function startWbl(context: RepositoryShipperContext, generation: string): Promise<WalShipper> {
   const { segments } = await readLocalLog(context.dataDir, 'wbl')
   return WalShipper.start(context, generation, { log: 'wbl', segment: segments[0]?.number ?? 0 })
-}
-
-async function newestInOrderMs(dataDir: string): Promise<number | null> {
-  let newest: number | null = null
-  for (const { path } of (await listBlocks(dataDir)).blocks) {
-    const { meta } = await readBlockMeta(path)
-    if (isInOrder(meta)) newest = Math.max(newest ?? meta.maxTime, meta.maxTime)
-  }
-  return newest
 }
 
 async function tombstonesOf(path: string): Promise<Buffer | undefined> {

@@ -8,6 +8,22 @@ export interface ShipRequest {
   repositories: string[]
 }
 
+/** A time range, RFC 3339, of which the WAL stream has nothing; recovery points may. */
+export interface ShippedGap {
+  from: string | null
+  to: string
+  reason: string
+}
+
+/** Corruption in Prometheus's own log: everything before the offset is good. */
+export interface SourceDamage {
+  path: string
+  segment: number
+  /** Bytes from the start of the segment. */
+  offset: number
+  message: string
+}
+
 export interface ShippedRepository {
   name: string
   url: string
@@ -21,7 +37,7 @@ export interface ShippedRepository {
   parts: number
   bytes: number
   /** Samples that no stream holds, found in this run. */
-  gaps: { from: string | null; to: string; reason: string }[]
+  gaps: ShippedGap[]
   error?: { code: string; message: string; hint?: string }
 }
 
@@ -36,5 +52,5 @@ export interface ShipReport {
   bytes: number
   repositories: ShippedRepository[]
   /** Corruption in Prometheus's own log: what is before it is shipped. */
-  corruption: { path: string; message: string }[]
+  corruption: SourceDamage[]
 }

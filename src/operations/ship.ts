@@ -6,18 +6,21 @@ import { type Lease, acquireLease, leaseRenewalMs } from '../repository/lease.ts
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { ProcessIdentity } from '../system/machine.ts'
-import { holdSegments, releaseSegments } from '../tsdb/wal-source.ts'
+import type { WalLog, WalPosition } from '../domain/wal-stream.ts'
 import type { NamedStore } from './backup.ts'
 import { chooseRepositories } from './backup.ts'
-import { RepositoryShipper } from './repository-shipper.ts'
+import { type Follower, type KeeperContext, keepLog, lookAfter } from './log-keeper.ts'
+import { LogGrowth } from './log-growth.ts'
+import { RepositoryShipper, type RepositoryShipperContext } from './repository-shipper.ts'
 import type { ShipReport, ShipRequest, ShippedRepository } from './ship-report.ts'
+import { WakeUp } from './wake-up.ts'
 
 export interface ShipContext {
   instance: string
   prometheus: PrometheusApi
   dataDir?: string | undefined
   repositories: readonly NamedStore[]
-  settings: { intervalMs: number; partBytes: number; holdBytes: number }
+  settings: { intervalMs: number; partBytes: number; holdBytes: number; windowMs: number }
   self: ProcessIdentity
   isDead(other: ProcessIdentity): boolean
   clock: Clock
@@ -31,6 +34,14 @@ interface Target {
   leaseRenewedAtMs: number
   shipper: RepositoryShipper | undefined
   outcome: ShippedRepository
+  wakeUp: WakeUp
+}
+
+/** What all repositories share. */
+interface Run {
+  request: ShipRequest
+  dataDir: string
+  growth: Record<WalLog, LogGrowth>
 }
 
 /**
@@ -40,21 +51,16 @@ interface Target {
  * @throws INSTANCE_TAKEN, LOCKED, SUPERSEDED when every repository refuses; DATA_DIR_*
  */
 export async function ship(context: ShipContext, request: ShipRequest): Promise<ShipReport> {
-  const { clock, signal } = context
-  const dataDir = context.dataDir ?? (await context.prometheus.dataDirectory({ signal }))
-  const targets = chooseRepositories(context.repositories, request.repositories).map((repository): Target => ({ repository, lease: undefined, leaseRenewedAtMs: 0, shipper: undefined, outcome: blank(repository) }))
+  const dataDir = context.dataDir ?? (await context.prometheus.dataDirectory({ signal: context.signal }))
+  const run: Run = { request, dataDir, growth: { wal: new LogGrowth(), wbl: new LogGrowth() } }
+  const targets = chooseRepositories(context.repositories, request.repositories).map((repository): Target => ({ repository, lease: undefined, leaseRenewedAtMs: 0, shipper: undefined, outcome: blank(repository), wakeUp: new WakeUp() }))
   try {
-    for (;;) {
-      const startedMs = clock.monotonicMs()
-      await Promise.all(targets.map((target) => pass(context, { target, request, dataDir })))
-      await hold(context, targets, dataDir)
+    if (request.once) {
+      await Promise.all(targets.map((target) => pass(context, run, target)))
       refuseAll(targets)
-      if (request.once) return report(context, targets)
-      await clock.sleep(Math.max(0, context.settings.intervalMs - (clock.monotonicMs() - startedMs)), signal)
-    }
-  } catch (error) {
-    if (!request.once && signal.aborted) return report(context, targets)
-    throw error
+    } else await shipUntilInterrupted(context, run, targets)
+    await lookAfter(keeper(context, run), targets.map(follower))
+    return report(context, targets)
   } finally {
     for (const { lease, repository } of targets) {
       await lease?.release().catch((error: unknown) => context.logger.warn({ repository: repository.name, error: messageOf(error) }, 'the lease could not be given back: it runs out by itself'))
@@ -62,12 +68,54 @@ export async function ship(context: ShipContext, request: ShipRequest): Promise<
   }
 }
 
+/** Every repository and the local log for itself, so that none waits for another. The first failure for good ends all of them. */
+async function shipUntilInterrupted(context: ShipContext, run: Run, targets: readonly Target[]): Promise<void> {
+  const failed = new AbortController()
+  const signal = AbortSignal.any([context.signal, failed.signal])
+  const within = { ...context, signal }
+  const followers = targets.map(follower)
+  const ended = await Promise.allSettled([...targets.map((target) => passAgainAndAgain(within, run, { target, targets })), keepLog(keeper(context, run), followers, signal)].map(async (loop) => {
+    try {
+      await loop
+    } catch (error) {
+      if (!signal.aborted) failed.abort(error)
+      throw error
+    }
+  }))
+  if (context.signal.aborted && !failed.signal.aborted) return
+  for (const end of ended) if (end.status === 'rejected') throw failed.signal.aborted ? failed.signal.reason : end.reason
+}
+
+async function passAgainAndAgain(context: ShipContext, run: Run, { target, targets }: { target: Target; targets: readonly Target[] }): Promise<void> {
+  const { clock, settings, signal } = context
+  for (;;) {
+    const startedMs = clock.monotonicMs()
+    await pass(context, run, target)
+    refuseAll(targets)
+    await target.wakeUp.wait(Math.max(0, settings.intervalMs - (clock.monotonicMs() - startedMs)), clock, signal)
+  }
+}
+
+function keeper({ settings, clock, logger }: ShipContext, { dataDir, growth }: Run): KeeperContext {
+  return { dataDir, growth, clock, logger, ...settings }
+}
+
+/** A repository that cannot be reached is where it was last seen to be. */
+function follower(target: Target): Follower {
+  return {
+    position: () => target.shipper?.position ?? positionOf(target.outcome.shippedTo),
+    wake: () => {
+      if (target.outcome.ok) target.wakeUp.ring()
+    },
+    wokenAt: undefined,
+  }
+}
+
 /** One pass over one repository. What goes wrong there stays there; the next pass tries again from what the repository says. */
-async function pass(context: ShipContext, run: { target: Target; request: ShipRequest; dataDir: string }): Promise<void> {
-  const { target } = run
+async function pass(context: ShipContext, run: Run, target: Target): Promise<void> {
   try {
-    await keepLease(context, run)
-    target.shipper ??= await RepositoryShipper.open(shipperContext(context, run), { newGeneration: run.request.newGeneration })
+    await keepLease(context, run, target)
+    target.shipper ??= await RepositoryShipper.open(shipperContext(context, run, target), { newGeneration: run.request.newGeneration })
     const result = await target.shipper.pass()
     const { error: _, ...before } = target.outcome
     target.outcome = { ...before, ...result, ok: true, parts: before.parts + result.parts, bytes: before.bytes + result.bytes, gaps: [...before.gaps, ...result.gaps] }
@@ -82,7 +130,7 @@ async function pass(context: ShipContext, run: { target: Target; request: ShipRe
   }
 }
 
-async function keepLease(context: ShipContext, { target, request, dataDir }: { target: Target; request: ShipRequest; dataDir: string }): Promise<void> {
+async function keepLease(context: ShipContext, { request, dataDir }: Run, target: Target): Promise<void> {
   const { instance, self, signal, clock, isDead } = context
   const { store } = target.repository
   const nowMs = clock.monotonicMs()
@@ -107,26 +155,17 @@ async function externalLabels(context: ShipContext): Promise<Record<string, stri
   }
 }
 
-function shipperContext(context: ShipContext, { target, dataDir }: { target: Target; dataDir: string }) {
+function shipperContext(context: ShipContext, { dataDir, growth }: Run, target: Target): RepositoryShipperContext {
   return {
     store: target.repository.store, instance: context.instance, dataDir, machineId: context.self.machineId, partBytes: context.settings.partBytes,
+    windowMs: context.settings.windowMs, growth,
     now: () => context.clock.now(), logger: context.logger, signal: context.signal,
   }
 }
 
-/** While a repository is behind, the segments that it lacks are kept from vanishing; when all have them they are let go. */
-async function hold(context: ShipContext, targets: readonly Target[], dataDir: string): Promise<void> {
-  const positions = targets.map((target) => target.shipper?.segment)
-  const behind = targets.some((target) => !target.outcome.ok)
-  const known = positions.filter((segment) => segment !== undefined)
-  if (!behind && known.length === targets.length) return releaseSegments(dataDir, 'wal', Math.min(...known))
-  const from = Math.min(...targets.map((target) => target.shipper?.segment ?? segmentOf(target.outcome.shippedTo)))
-  const lost = await holdSegments(dataDir, 'wal', { from, limitBytes: context.settings.holdBytes })
-  if (lost.length > 0) context.logger.error({ segments: lost }, 'segments that were not shipped had to be let go: there will be a gap')
-}
-
-function segmentOf(shippedTo: string | null): number {
-  return shippedTo === null ? 0 : Number(shippedTo.split(':')[0])
+function positionOf(shippedTo: string | null): WalPosition | undefined {
+  const [segment, offset] = (shippedTo ?? '').split(':').map(Number)
+  return segment === undefined || offset === undefined ? undefined : { segment, offset }
 }
 
 /** A refusal in every repository is for the caller at once: waiting does not change it. */

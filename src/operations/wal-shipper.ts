@@ -1,12 +1,13 @@
 import { createHash, randomBytes, type Hash } from 'node:crypto'
 import { recoveryPointId } from '../domain/recovery-point.ts'
 import { type LocalTail, decideShip } from '../domain/ship-decision.ts'
-import { type SegmentEnd, type WalLog, type WalPosition, chainFrom, formatPosition } from '../domain/wal-stream.ts'
+import { type SegmentEnd, type WalChain, type WalLog, type WalPiece, type WalPosition, chainFrom, formatPosition } from '../domain/wal-stream.ts'
 import type { PromDrError } from '../errors.ts'
-import { type Generation, createGeneration, listPieces, storePiece } from '../repository/wal-stream.ts'
+import { type Generation, createGeneration, listPieces, readCheckpoints, storePiece } from '../repository/wal-stream.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import { type LocalSegment, readLocalLog } from '../tsdb/wal-source.ts'
-import { type Tail, hashPrefix, readTail } from '../tsdb/wal-tail.ts'
+import { type Tail, hashPrefix, lastOf, readTail } from '../tsdb/wal-tail.ts'
+import type { LogGrowth } from './log-growth.ts'
 
 export interface ShipperContext {
   store: ObjectStore
@@ -15,6 +16,8 @@ export interface ShipperContext {
   machineId: string
   /** Bytes of the log in one part, before compression. */
   partBytes: number
+  /** Of each log, shared by all repositories. */
+  growth: Record<WalLog, LogGrowth>
   now(): Date
   signal: AbortSignal
 }
@@ -26,14 +29,33 @@ interface LogState {
   offset: number
   hash: Hash
   predecessor: SegmentEnd | undefined
-  inode: number | undefined
+  /** The file that was read last; undefined before the first reading. */
+  identity: string | undefined
+  /** The last bytes before the offset. */
+  last: Buffer
+  /** What is stored of this segment. */
+  parts: WalPiece[]
+}
+
+/** A segment that another follows, of which everything is stored. */
+export interface FinishedSegment {
+  log: WalLog
+  segment: number
+  predecessor: SegmentEnd | undefined
+  parts: WalPiece[]
+}
+
+/** Why a log does not continue what is stored of it. */
+export interface Broken {
+  reason: string
+  newestSampleMs: number | null
 }
 
 export interface Shipped {
   parts: number
   bytes: number
   /** Segments that were completed in this pass. */
-  finished: SegmentEnd[]
+  finished: FinishedSegment[]
   damage: PromDrError | undefined
   /** Oldest sample shipped in this pass, ms. */
   oldestSampleMs: number | undefined
@@ -50,6 +72,8 @@ export class WalShipper {
   readonly #generation: string
   #state: LogState
   newestSampleMs: number | undefined
+  /** When the log was last seen to end where the stream does. */
+  seenAtMs: number | undefined
   #tornSinceMs: number | undefined
 
   private constructor(context: ShipperContext, generation: string, state: LogState) {
@@ -60,42 +84,49 @@ export class WalShipper {
 
   /** Begins with a segment of which nothing is stored. */
   static start(context: ShipperContext, generation: string, from: { log: WalLog; segment: number }): WalShipper {
-    return new WalShipper(context, generation, { ...from, offset: 0, hash: createHash('sha256'), predecessor: undefined, inode: undefined })
+    return new WalShipper(context, generation, beginning(from, undefined))
   }
 
   /**
    * Goes on where the repository says, when the local bytes continue what is stored.
-   * @returns the shipper, or the reason why they do not
+   * @returns the shipper and the finished segments that are stored in several parts, or the reason why they do not
    */
-  static async resume(context: ShipperContext, generation: Generation, log: WalLog): Promise<WalShipper | { reason: string; newestSampleMs: number | null }> {
+  static async resume(context: ShipperContext, generation: Generation, log: WalLog): Promise<{ shipper: WalShipper; finished: FinishedSegment[] } | Broken> {
     const pieces = await listPieces(context.store, context.instance, { generation: generation.id, log, signal: context.signal })
-    // The WBL loses its oldest segments at every out-of-order compaction: what counts is that its newest one goes on.
-    const first = log === 'wal' ? generation.firstSegment : Math.max(0, ...pieces.map((piece) => piece.segment))
-    const chain = chainFrom(pieces, first)
     const { segments } = await readLocalLog(context.dataDir, log)
+    const chain = await storedChain(context, generation, { log, pieces })
     if (chain.position === undefined) {
-      const start = log === 'wal' ? generation.firstSegment : segments[0]?.number
-      if (start !== undefined && segments.some((segment) => segment.number === start)) return WalShipper.start(context, generation.id, { log, segment: start })
-      return log === 'wbl' && segments.length === 0 ? WalShipper.start(context, generation.id, { log, segment: 0 }) : { reason: 'the segments that it was to begin with are gone', newestSampleMs: null }
+      if (log === 'wal') return { reason: 'nothing of it was shipped', newestSampleMs: null }
+      return { shipper: WalShipper.start(context, generation.id, { log, segment: segments[0]?.number ?? 0 }), finished: [] }
     }
     const { segment, offset } = chain.position
     const local = segments.find((candidate) => candidate.number === segment)
     const last = chain.pieces.at(-1)
-    const hash = local === undefined || local.sizeBytes < offset ? undefined : await hashPrefix(local.path, offset)
-    const tail: LocalTail | undefined = local && { sizeBytes: local.sizeBytes, prefixMatches: hash?.copy().digest('hex') === last?.digest }
-    const decision = decideShip(chain, { tail, segments: segments.map((candidate) => candidate.number) })
-    if (decision.kind === 'new-generation') return { reason: decision.reason, newestSampleMs: chain.newestSample }
-    const end = { segment, length: offset, digest: last?.digest ?? '' }
-    const state: LogState = local === undefined || hash === undefined
-      ? { log, segment: segment + 1, offset: 0, hash: createHash('sha256'), predecessor: end, inode: undefined }
-      : { log, segment, offset, hash, predecessor: predecessorOf(chain.pieces, segment), inode: local.inode }
+    const prefix = local === undefined || local.sizeBytes < offset ? undefined : await hashPrefix(local.path, offset)
+    const tail: LocalTail | undefined = local && { sizeBytes: local.sizeBytes, prefixMatches: prefix?.hash.copy().digest('hex') === last?.digest }
+    const decision = decideShip(chain, tail)
+    if (decision.kind === 'new-generation' || prefix === undefined) return { reason: decision.kind === 'continue' ? `${nameOf(segment)} changed while it was read` : decision.reason, newestSampleMs: chain.newestSample }
+    const parts = chain.pieces.filter((piece) => piece.segment === segment)
+    const state: LogState = { log, segment, offset, hash: prefix.hash, predecessor: parts[0]?.predecessor, identity: prefix.identity, last: prefix.last, parts }
     const shipper = new WalShipper(context, generation.id, state)
     shipper.newestSampleMs = chain.newestSample ?? undefined
-    return shipper
+    return { shipper, finished: inSeveralParts(chain, { log, before: shipper.position.segment, pieces }) }
   }
 
   get position(): WalPosition {
     return { segment: this.#state.segment, offset: this.#state.offset }
+  }
+
+  /** How the segment before the current one ended; undefined in the first one of a generation. */
+  get predecessor(): SegmentEnd | undefined {
+    return this.#state.predecessor
+  }
+
+  /** Whether the local log is still the one that was shipped. */
+  async stillContinues(): Promise<boolean> {
+    const { segments } = await readLocalLog(this.#context.dataDir, this.#state.log)
+    const here = segments.find((segment) => segment.number === this.#state.segment)
+    return here !== undefined && (await this.#changed(here, segments)) === undefined && (await readTail(here.path, { offset: this.#state.offset, limitBytes: 0, before: this.#state.last })).continues
   }
 
   get shippedTo(): string {
@@ -106,21 +137,30 @@ export class WalShipper {
    * Ships everything that is there now.
    * @returns what was shipped, or why the local log no longer continues it
    */
-  async pass(): Promise<Shipped | { reason: string; newestSampleMs: number | null }> {
+  async pass(): Promise<Shipped | Broken> {
     const shipped: Shipped = { parts: 0, bytes: 0, finished: [], damage: undefined, oldestSampleMs: undefined }
+    const { dataDir, growth, partBytes, now, signal } = this.#context
     for (;;) {
-      this.#context.signal.throwIfAborted()
-      const { segments } = await readLocalLog(this.#context.dataDir, this.#state.log)
+      signal.throwIfAborted()
+      const lookedAtMs = now().getTime()
+      const { segments } = await readLocalLog(dataDir, this.#state.log)
+      growth[this.#state.log].look(segments, now().getTime())
       const here = segments.find((segment) => segment.number === this.#state.segment)
       if (here === undefined) return this.#missing(segments) ?? shipped
-      const changed = await this.#changed(here)
+      const changed = await this.#changed(here, segments)
       if (changed !== undefined) return this.#broken(changed)
       const following = segments.some((segment) => segment.number > here.number)
-      const tail = await readTail(here.path, { offset: this.#state.offset, limitBytes: this.#context.partBytes })
+      const tail = await readTail(here.path, { offset: this.#state.offset, limitBytes: partBytes, before: this.#state.last })
+      // Another file took the name since it was listed: it is compared from its start.
+      if (tail.identity !== this.#state.identity) continue
+      if (!tail.continues) return this.#broken(`${nameOf(here.number)} was written anew: what lies before byte ${this.#state.offset} is not what was shipped`)
       await this.#ship(tail, shipped)
       if (tail.damage !== undefined) return { ...shipped, damage: tail.damage }
       if (!tail.reachedEnd) continue
-      if (!following) return shipped
+      if (!following) {
+        this.seenAtMs = lookedAtMs
+        return shipped
+      }
       // The listing that showed a following segment was read before the tail: what is missing now will not come.
       if (tail.end < tail.sizeBytes) return this.#torn(tail) ?? shipped
       this.#tornSinceMs = undefined
@@ -129,22 +169,26 @@ export class WalShipper {
   }
 
   async #ship(tail: Tail, shipped: Shipped): Promise<void> {
-    const { store, instance, signal } = this.#context
+    const { store, instance, growth, now, signal } = this.#context
     const state = this.#state
     const base = state.offset
+    const readAtMs = now().getTime()
     for (const stretch of tail.stretches) {
       const bytes = tail.bytes.subarray(stretch.start - base, stretch.end - base)
-      const seenAt = this.#context.now().getTime()
+      const seenAt = growth[state.log].firstSeenMs({ number: state.segment, identity: tail.identity }, stretch.end) ?? readAtMs
+      const startDigest = stretch.start === 0 ? undefined : state.hash.copy().digest('hex')
       const hash = state.hash.copy().update(bytes)
       const newest = stretch.newestSampleMs === undefined ? null : Math.min(stretch.newestSampleMs, seenAt)
       const piece = {
         log: state.log, segment: state.segment, start: stretch.start, end: stretch.end, newestSample: newest, seenAt,
-        digest: hash.copy().digest('hex'), predecessor: stretch.start === 0 ? state.predecessor : undefined, sealed: false,
+        digest: hash.copy().digest('hex'), startDigest, predecessor: stretch.start === 0 ? state.predecessor : undefined, sealed: false,
       }
       const stored = await storePiece(store, instance, { generation: this.#generation, piece, bytes, signal })
       // Only now: a part that did not arrive is sent again.
       state.hash = hash
       state.offset = stretch.end
+      state.last = lastOf(state.last, bytes)
+      state.parts.push(stored)
       shipped.parts += 1
       shipped.bytes += stored.storedBytes
       if (newest !== null) this.newestSampleMs = Math.max(this.newestSampleMs ?? newest, newest)
@@ -153,14 +197,14 @@ export class WalShipper {
   }
 
   #finish(shipped: Shipped): void {
-    const state = this.#state
-    const end = { segment: state.segment, length: state.offset, digest: state.hash.copy().digest('hex') }
-    shipped.finished.push(end)
-    this.#state = { log: state.log, segment: state.segment + 1, offset: 0, hash: createHash('sha256'), predecessor: end, inode: undefined }
+    const { log, segment, offset, hash, predecessor, parts } = this.#state
+    if (parts.length > 0) shipped.finished.push({ log, segment, predecessor, parts })
+    // An empty segment leaves no piece that could be followed: the one after it follows the one before.
+    this.#state = beginning({ log, segment: segment + 1 }, offset === 0 ? predecessor : { segment, length: offset, digest: hash.digest('hex') })
   }
 
   /** After a crash the server repairs such a segment while it starts: there is no hurry to give the stream up. */
-  #torn(tail: Tail): { reason: string; newestSampleMs: number | null } | undefined {
+  #torn(tail: Tail): Broken | undefined {
     const nowMs = this.#context.now().getTime()
     this.#tornSinceMs ??= nowMs
     if (nowMs - this.#tornSinceMs < tornPatienceMs) return undefined
@@ -168,36 +212,67 @@ export class WalShipper {
   }
 
   /** A segment that is not there yet is waited for; one that was passed by is lost. */
-  #missing(segments: readonly LocalSegment[]): { reason: string; newestSampleMs: number | null } | undefined {
+  #missing(segments: readonly LocalSegment[]): Broken | undefined {
     const { segment, offset } = this.#state
     const waiting = offset === 0 && segments.every((other) => other.number < segment)
-    return waiting ? undefined : this.#broken(`segment ${String(segment).padStart(8, '0')} was removed before all of it was shipped`)
+    return waiting ? undefined : this.#broken(`${nameOf(segment)} was removed before all of it was shipped`)
   }
 
-  /** A file that shrank or is another one is compared again from its start. */
-  async #changed(here: LocalSegment): Promise<string | undefined> {
+  /** A file that shrank or is another one is compared again from its start; of one that nothing was shipped of, the one before it. */
+  async #changed(here: LocalSegment, segments: readonly LocalSegment[]): Promise<string | undefined> {
     const state = this.#state
-    const name = `segment ${String(here.number).padStart(8, '0')}`
-    if (here.sizeBytes < state.offset) return `${name} shrank to ${here.sizeBytes} bytes, ${state.offset} were shipped`
-    if (state.inode !== undefined && state.inode !== here.inode && state.offset > 0) {
-      const hash = await hashPrefix(here.path, state.offset)
-      if (hash?.digest('hex') !== state.hash.copy().digest('hex')) return `${name} was replaced by another file`
+    if (here.sizeBytes < state.offset) return `${nameOf(here.number)} shrank to ${here.sizeBytes} bytes, ${state.offset} were shipped`
+    const { predecessor } = state
+    if (state.offset === 0 && predecessor !== undefined) {
+      const before = segments.find(({ number }) => number === predecessor.segment)
+      const prefix = before && (await hashPrefix(before.path, predecessor.length))
+      if (prefix?.hash.digest('hex') !== predecessor.digest) return `${nameOf(predecessor.segment)} is gone or another one, so that nothing shows that ${nameOf(here.number)} follows what was shipped`
+    } else if (state.identity !== here.identity && state.offset > 0) {
+      const prefix = await hashPrefix(here.path, state.offset)
+      if (prefix?.hash.digest('hex') !== state.hash.copy().digest('hex')) return `${nameOf(here.number)} was replaced by another file`
     }
-    state.inode = here.inode
+    state.identity = here.identity
     return undefined
   }
 
-  #broken(reason: string): { reason: string; newestSampleMs: number | null } {
+  #broken(reason: string): Broken {
     return { reason, newestSampleMs: this.newestSampleMs ?? null }
   }
 }
 
-function predecessorOf(pieces: readonly { segment: number; start: number; predecessor: SegmentEnd | undefined }[], segment: number): SegmentEnd | undefined {
-  return pieces.find((piece) => piece.segment === segment && piece.start === 0)?.predecessor
+function beginning(from: { log: WalLog; segment: number }, predecessor: SegmentEnd | undefined): LogState {
+  return { ...from, offset: 0, hash: createHash('sha256'), predecessor, identity: undefined, last: Buffer.alloc(0), parts: [] }
+}
+
+/**
+ * What a repository has of a log, as far as it hangs together. The beginning of a WAL may have been removed up to a checkpoint; the WBL
+ * loses its oldest segments at every out-of-order compaction, so that only its newest counts.
+ */
+async function storedChain(context: ShipperContext, generation: Generation, of: { log: WalLog; pieces: readonly WalPiece[] }): Promise<WalChain> {
+  const { log, pieces } = of
+  if (log === 'wbl') return chainFrom(pieces, Math.max(0, ...pieces.map((piece) => piece.segment)))
+  const checkpoints = await readCheckpoints(context.store, context.instance, { generation: generation.id, signal: context.signal })
+  const starts = checkpoints.map((checkpoint) => checkpoint.segment + 1).reverse()
+  const chains = [...starts, generation.firstSegment].map((first) => chainFrom(pieces, first))
+  return chains.find(({ position }) => position !== undefined) ?? chainFrom(pieces, generation.firstSegment)
+}
+
+/** Segments of a chain that are finished and not yet one object, or have parts left beside it. */
+function inSeveralParts(chain: WalChain, of: { log: WalLog; before: number; pieces: readonly WalPiece[] }): FinishedSegment[] {
+  const segments = [...new Set(chain.pieces.map((piece) => piece.segment))].filter((segment) => segment < of.before)
+  return segments.flatMap((segment) => {
+    const parts = chain.pieces.filter((piece) => piece.segment === segment)
+    const stored = of.pieces.filter((piece) => piece.segment === segment)
+    return stored.length > 1 ? [{ log: of.log, segment, predecessor: parts[0]?.predecessor, parts }] : []
+  })
+}
+
+function nameOf(segment: number): string {
+  return `segment ${String(segment).padStart(8, '0')}`
 }
 
 /** Opens a new generation. @returns it */
-export async function beginGeneration(context: ShipperContext, begin: { reason: string; firstSegment: number; checkpoint: number | null; parent: Generation['parent']; gap: Generation['gap'] }): Promise<Generation> {
+export async function beginGeneration(context: ShipperContext, begin: Pick<Generation, 'reason' | 'firstSegment' | 'checkpoint' | 'bound' | 'parent' | 'gap'>): Promise<Generation> {
   const now = context.now()
   const generation: Generation = { id: recoveryPointId(now, randomBytes(4).toString('hex')), startedAt: now.getTime(), machineId: context.machineId, dataDir: context.dataDir, ...begin }
   await createGeneration(context.store, context.instance, { generation, signal: context.signal })

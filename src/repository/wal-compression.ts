@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
-import { brotliCompress, constants, createBrotliDecompress } from 'node:zlib'
+import { brotliCompress, constants, createBrotliCompress, createBrotliDecompress } from 'node:zlib'
 import { PromDrError, systemCode } from '../errors.ts'
-import type { ObjectStore } from '../stores/object-store.ts'
+import type { Body, ObjectStore } from '../stores/object-store.ts'
 import { signalOf } from './documents.ts'
 
 const compress = promisify(brotliCompress)
@@ -12,6 +12,20 @@ const quality = 2
 
 export function compressWal(bytes: Buffer): Promise<Buffer> {
   return compress(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: quality, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length } })
+}
+
+/** A body that is packed while it is sent, and was packed once before to know its size: neither form of it is ever whole in memory. */
+export async function packedBody(open: () => AsyncIterable<Uint8Array>): Promise<Body> {
+  let sizeBytes = 0
+  for await (const piece of packed(open())) sizeBytes += piece.length
+  return { sizeBytes, open: () => packed(open()) }
+}
+
+async function* packed(plain: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const packer = createBrotliCompress({ params: { [constants.BROTLI_PARAM_QUALITY]: quality } })
+  const source = Readable.from(plain, { objectMode: false })
+  source.on('error', (error) => packer.destroy(error))
+  yield* source.pipe(packer) as AsyncIterable<Uint8Array>
 }
 
 /**

@@ -6,7 +6,8 @@ import { instancePrefix } from './layout.ts'
  * there and how fresh it is, and the object itself is plain Brotli of the segment's bytes:
  *
  *     wal/<generation>/generation.json
- *     wal/<generation>/<wal|wbl>/<segment>/<start>-<end>-<newest sample>-<first seen>-<digest>[-p<segment>-<length>-<digest>][.sealed].br
+ *     wal/<generation>/<wal|wbl>/<segment>/<start>-<end>-<newest sample>-<first seen>-<digest>[-a<digest up to start>][-p<segment>-<length>-<digest>][.sealed].br
+ *     wal/<generation>/<wal|wbl>/<segment>/<digest>.times.json, beside a sealed segment
  *     wal/<generation>/checkpoints/<segment>/<file>-<length>-<digest>.br, then checkpoint.json
  *     wal/<generation>/deletions/<first seen>-<ULID>.json
  *     wal/<generation>/heartbeat.json (mutable)
@@ -14,7 +15,7 @@ import { instancePrefix } from './layout.ts'
  * Numbers are decimal, times are ms since 1970, digests SHA-256 in hex; a piece without samples has `none`.
  */
 const generationPattern = /^\d{8}T\d{6}Z-[0-9a-z]{8}$/
-const piecePattern = /^(\d{12})-(\d{12})-(\d{13}|none)-(\d{13})-([0-9a-f]{64})(?:-p(\d{8})-(\d{12})-([0-9a-f]{64}))?(\.sealed)?\.br$/
+const piecePattern = /^(\d{12})-(\d{12})-(\d{13}|none)-(\d{13})-([0-9a-f]{64})(?:-a([0-9a-f]{64}))?(?:-p(\d{8})-(\d{12})-([0-9a-f]{64}))?(\.sealed)?\.br$/
 
 export function walPrefix(instance: string): string {
   return `${instancePrefix(instance)}wal/`
@@ -38,10 +39,11 @@ export function heartbeatKey(instance: string, generation: string): string {
 }
 
 export function pieceKey(instance: string, generation: string, piece: Omit<WalPiece, 'key' | 'storedBytes'>): string {
-  const { predecessor } = piece
+  const { predecessor, startDigest } = piece
+  const follows = startDigest === undefined ? '' : `-a${startDigest}`
   const after = predecessor === undefined ? '' : `-p${digits(predecessor.segment, 8)}-${digits(predecessor.length, 12)}-${predecessor.digest}`
   const newest = piece.newestSample === null ? 'none' : digits(piece.newestSample, 13)
-  return `${generationPrefix(instance, generation)}${piece.log}/${digits(piece.segment, 8)}/${digits(piece.start, 12)}-${digits(piece.end, 12)}-${newest}-${digits(piece.seenAt, 13)}-${piece.digest}${after}${piece.sealed ? '.sealed' : ''}.br`
+  return `${generationPrefix(instance, generation)}${piece.log}/${digits(piece.segment, 8)}/${digits(piece.start, 12)}-${digits(piece.end, 12)}-${newest}-${digits(piece.seenAt, 13)}-${piece.digest}${follows}${after}${piece.sealed ? '.sealed' : ''}.br`
 }
 
 /** The piece that a key below the generation's prefix names; undefined for other objects. */
@@ -51,7 +53,7 @@ export function parsePieceKey(key: string, generationPrefixOfKey: string, stored
   if (path.length !== 3 || (log !== 'wal' && log !== 'wbl') || !/^\d{8}$/.test(segment ?? '')) return undefined
   const match = piecePattern.exec(name ?? '')
   if (match === null) return undefined
-  const [, start, end, newest, seen, digest, previous, previousLength, previousDigest, sealed] = match
+  const [, start, end, newest, seen, digest, startDigest, previous, previousLength, previousDigest, sealed] = match
   if (Number(end) <= Number(start)) return undefined
   return {
     log: log satisfies WalLog,
@@ -61,11 +63,18 @@ export function parsePieceKey(key: string, generationPrefixOfKey: string, stored
     newestSample: newest === 'none' ? null : Number(newest),
     seenAt: Number(seen),
     digest: digest ?? '',
+    ...(startDigest !== undefined && { startDigest }),
     predecessor: previous === undefined ? undefined : { segment: Number(previous), length: Number(previousLength), digest: previousDigest ?? '' },
     sealed: sealed !== undefined,
     key,
     storedBytes,
   }
+}
+
+/** When the parts of a sealed segment were first seen. */
+export function segmentTimesKey(instance: string, generation: string, of: { log: WalLog; segment: number; digest: string }): string {
+  if (!/^[0-9a-f]{64}$/.test(of.digest)) throw new RangeError(`not a SHA-256: ${of.digest}`)
+  return `${generationPrefix(instance, generation)}${of.log}/${digits(of.segment, 8)}/${of.digest}.times.json`
 }
 
 export function checkpointPrefix(instance: string, generation: string, segment: number): string {

@@ -1,17 +1,22 @@
 import { z } from 'zod'
-import { hasCode } from '../errors.ts'
+import { type PromDrError, hasCode } from '../errors.ts'
 import type { WalLog, WalPiece } from '../domain/wal-stream.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import { bytesBody } from '../stores/object-store.ts'
 import { createDocument, putDocument, readDocument, signalOf } from './documents.ts'
-import { compressWal } from './wal-compression.ts'
+import { compressWal, packedBody } from './wal-compression.ts'
 import {
   checkpointFileName, checkpointPrefix, deletionsPrefix, generationKey, generationPrefix, heartbeatKey, isGenerationId,
-  parsePieceKey, pieceKey, walPrefix,
+  parsePieceKey, pieceKey, segmentTimesKey, walPrefix,
 } from './wal-keys.ts'
 
 interface Options {
   signal?: AbortSignal | undefined
+}
+
+/** What to do with a document that cannot be read, of several; by default it is thrown. */
+interface Tolerance {
+  onDamage?: ((error: PromDrError) => void) | undefined
 }
 
 const gap = z.object({ from: z.number().nullable(), to: z.number(), reason: z.string() })
@@ -28,6 +33,8 @@ const generationSchema = z.object({
   firstSegment: z.number().int().nonnegative(),
   /** The checkpoint that lay before it when it began; null when the log was there from its very start. */
   checkpoint: z.number().int().nonnegative().nullable(),
+  /** End of the newest in-order block when it began, ms: samples before it may be in no log. Null when there was no block. */
+  bound: z.number().int().nullable(),
   /** Samples that no generation holds: between the end of the one before and the start of this one. */
   gap: gap.nullable(),
   machineId: z.string(),
@@ -40,6 +47,8 @@ const checkpointSchema = z.object({
   /** Samples older than this (ms) are not in it; null when there were no blocks to take them. */
   bound: z.number().int().nullable(),
   seenAt: z.number().int(),
+  /** How the newest finished segment ended that was shipped before it was read: it belongs only to a log that has this end. Absent where that had no finished segment. */
+  after: z.object({ segment: z.number().int(), length: z.number().int(), digest: z.string() }).optional(),
   files: z.array(z.object({ number: z.number().int(), length: z.number().int(), digest: z.string() })),
 })
 export type Checkpoint = z.infer<typeof checkpointSchema>
@@ -56,8 +65,8 @@ export type Heartbeat = z.infer<typeof heartbeatSchema>
 const deletionSchema = z.object({ ulid: z.string(), seenAt: z.number().int(), sha256: z.string(), sizeBytes: z.number().int() })
 export type BlockDeletion = z.infer<typeof deletionSchema>
 
-/** Every generation of an instance, oldest first. @throws DAMAGED when one cannot be read */
-export async function readGenerations(store: ObjectStore, instance: string, options: Options = {}): Promise<Generation[]> {
+/** Every generation of an instance, in the order in which they began. @throws DAMAGED when one cannot be read */
+export async function readGenerations(store: ObjectStore, instance: string, options: Options & Tolerance = {}): Promise<Generation[]> {
   const generations: Generation[] = []
   for await (const id of store.listFolders(walPrefix(instance), signalOf(options))) {
     if (!isGenerationId(id)) continue
@@ -65,10 +74,11 @@ export async function readGenerations(store: ObjectStore, instance: string, opti
       generations.push(await readDocument(store, generationKey(instance, id), generationSchema, options))
     } catch (error) {
       // The document is written first: without it nothing of the generation was promised.
-      if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
+      if (!hasCode(error, 'OBJECT_NOT_FOUND')) tolerate(error, options)
     }
   }
-  return generations
+  // Ids count seconds: of two in one second their names do not tell which came first.
+  return generations.sort((a, b) => a.startedAt - b.startedAt)
 }
 
 export async function createGeneration(store: ObjectStore, instance: string, request: { generation: Generation } & Options): Promise<void> {
@@ -94,29 +104,63 @@ export async function storePiece(store: ObjectStore, instance: string, request: 
   return { ...request.piece, key, storedBytes: packed.length }
 }
 
-/** Stores a checkpoint's files and then the document that makes it one. @returns bytes stored */
-export async function storeCheckpoint(store: ObjectStore, instance: string, request: { generation: string; checkpoint: Omit<Checkpoint, 'files'>; files: { number: number; length: number; digest: string; bytes(): Promise<Buffer> }[] } & Options): Promise<number> {
-  const { checkpoint, files } = request
-  const prefix = checkpointPrefix(instance, request.generation, checkpoint.segment)
+/**
+ * Stores a checkpoint's files as they come, and then the document that makes it one, for which `bound` is asked when all of them are
+ * stored. @returns bytes stored
+ */
+export async function storeCheckpoint(store: ObjectStore, instance: string, request: { generation: string; segment: number; files: AsyncIterable<{ number: number; digest: string; bytes: Buffer }>; bound(): Promise<Pick<Checkpoint, 'bound' | 'seenAt' | 'after'>> } & Options): Promise<number> {
+  const { segment } = request
+  const prefix = checkpointPrefix(instance, request.generation, segment)
+  const files: Checkpoint['files'] = []
   let stored = 0
-  for (const file of files) {
-    const packed = await compressWal(await file.bytes())
+  for await (const { number, digest, bytes } of request.files) {
+    const file = { number, length: bytes.length, digest }
+    const packed = await compressWal(bytes)
     await store.create(`${prefix}${checkpointFileName(file)}`, bytesBody(packed), signalOf(request))
     stored += packed.length
+    files.push(file)
   }
-  const document = { ...checkpoint, files: files.map(({ number, length, digest }) => ({ number, length, digest })) }
-  return stored + (await createDocument(store, `${prefix}checkpoint.json`, document, request))
+  return stored + (await createDocument(store, `${prefix}checkpoint.json`, { segment, ...(await request.bound()), files }, request))
+}
+
+const partTime = z.object({ end: z.number().int(), seenAt: z.number().int(), newestSample: z.number().nullable(), digest: z.string() })
+const segmentTimesSchema = z.object({ parts: z.array(partTime) })
+/** A part that a sealed segment was stored as before: its bytes end at `end` and were first seen at `seenAt`. */
+export type PartTime = z.infer<typeof partTime>
+
+type SegmentOf = { generation: string; log: WalLog; segment: number; digest: string } & Options
+
+/** Kept beside a sealed segment, so that a restore still knows when each stretch of it was first seen. @returns bytes stored */
+export async function storeSegmentTimes(store: ObjectStore, instance: string, request: SegmentOf & { parts: readonly PartTime[] }): Promise<number> {
+  return putDocument(store, segmentTimesKey(instance, request.generation, request), { parts: request.parts }, request)
+}
+
+/** When the parts of a sealed segment were first seen, in order; undefined when it was stored whole at once. @throws DAMAGED */
+export async function readSegmentTimes(store: ObjectStore, instance: string, request: SegmentOf): Promise<PartTime[] | undefined> {
+  try {
+    return (await readDocument(store, segmentTimesKey(instance, request.generation, request), segmentTimesSchema, request)).parts
+  } catch (error) {
+    if (hasCode(error, 'OBJECT_NOT_FOUND')) return undefined
+    throw error
+  }
+}
+
+/** Stores a whole segment, packed while it is sent. `open` is called twice and must give the same bytes. @returns bytes stored */
+export async function storeSealedSegment(store: ObjectStore, instance: string, request: { generation: string; piece: Omit<WalPiece, 'key' | 'storedBytes'>; open(): AsyncIterable<Uint8Array> } & Options): Promise<number> {
+  const body = await packedBody(request.open)
+  await store.create(pieceKey(instance, request.generation, request.piece), body, signalOf(request))
+  return body.sizeBytes
 }
 
 /** The complete checkpoints of a generation, oldest first. @throws DAMAGED */
-export async function readCheckpoints(store: ObjectStore, instance: string, request: { generation: string } & Options): Promise<Checkpoint[]> {
+export async function readCheckpoints(store: ObjectStore, instance: string, request: { generation: string } & Options & Tolerance): Promise<Checkpoint[]> {
   const prefix = `${generationPrefix(instance, request.generation)}checkpoints/`
   const checkpoints: Checkpoint[] = []
   for await (const name of store.listFolders(prefix, signalOf(request))) {
     try {
       checkpoints.push(await readDocument(store, `${prefix}${name}/checkpoint.json`, checkpointSchema, request))
     } catch (error) {
-      if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
+      if (!hasCode(error, 'OBJECT_NOT_FOUND')) tolerate(error, request)
     }
   }
   return checkpoints.sort((a, b) => a.segment - b.segment)
@@ -132,12 +176,12 @@ export async function writeHeartbeat(store: ObjectStore, instance: string, reque
   await putDocument(store, heartbeatKey(instance, request.generation), request.heartbeat, request)
 }
 
-export async function readHeartbeat(store: ObjectStore, instance: string, request: { generation: string } & Options): Promise<Heartbeat | undefined> {
+export async function readHeartbeat(store: ObjectStore, instance: string, request: { generation: string } & Options & Tolerance): Promise<Heartbeat | undefined> {
   try {
     return await readDocument(store, heartbeatKey(instance, request.generation), heartbeatSchema, request)
   } catch (error) {
-    if (hasCode(error, 'OBJECT_NOT_FOUND')) return undefined
-    throw error
+    if (!hasCode(error, 'OBJECT_NOT_FOUND')) tolerate(error, request)
+    return undefined
   }
 }
 
@@ -148,8 +192,49 @@ export async function storeDeletion(store: ObjectStore, instance: string, reques
 }
 
 /** Oldest first. */
-export async function readDeletions(store: ObjectStore, instance: string, request: { generation: string } & Options): Promise<BlockDeletion[]> {
+export async function readDeletions(store: ObjectStore, instance: string, request: { generation: string } & Options & Tolerance): Promise<BlockDeletion[]> {
   const deletions: BlockDeletion[] = []
-  for await (const object of store.list(deletionsPrefix(instance, request.generation), signalOf(request))) deletions.push(await readDocument(store, object.key, deletionSchema, request))
+  for await (const object of store.list(deletionsPrefix(instance, request.generation), signalOf(request))) {
+    try {
+      deletions.push(await readDocument(store, object.key, deletionSchema, request))
+    } catch (error) {
+      tolerate(error, request)
+    }
+  }
   return deletions.sort((a, b) => a.seenAt - b.seenAt)
+}
+
+/** Removes everything of a generation, its document first: without it the rest is nothing. */
+export async function removeGeneration(store: ObjectStore, instance: string, request: { generation: string } & Options): Promise<void> {
+  await store.delete([generationKey(instance, request.generation)], signalOf(request))
+  await removeBelow(store, generationPrefix(instance, request.generation), request)
+}
+
+/** Removes a checkpoint, its document first. */
+export async function removeCheckpoint(store: ObjectStore, instance: string, request: { generation: string; segment: number } & Options): Promise<void> {
+  const prefix = checkpointPrefix(instance, request.generation, request.segment)
+  await store.delete([`${prefix}checkpoint.json`], signalOf(request))
+  await removeBelow(store, prefix, request)
+}
+
+/** Removes pieces and the times of sealed ones, segment by segment in the given order, so that what is left never looks like a beginning. */
+export async function removePieces(store: ObjectStore, instance: string, request: { generation: string; pieces: readonly WalPiece[] } & Options): Promise<void> {
+  const folders = new Map<string, string[]>()
+  for (const piece of request.pieces) {
+    const folder = `${piece.log}/${piece.segment}`
+    const times = piece.sealed ? [segmentTimesKey(instance, request.generation, piece)] : []
+    folders.set(folder, [...(folders.get(folder) ?? []), piece.key, ...times])
+  }
+  for (const keys of folders.values()) await store.delete(keys, signalOf(request))
+}
+
+async function removeBelow(store: ObjectStore, prefix: string, options: Options): Promise<void> {
+  const keys: string[] = []
+  for await (const { key } of store.list(prefix, signalOf(options))) keys.push(key)
+  if (keys.length > 0) await store.delete(keys, signalOf(options))
+}
+
+function tolerate(error: unknown, { onDamage }: Tolerance): void {
+  if (onDamage === undefined || !hasCode(error, 'DAMAGED')) throw error
+  onDamage(error)
 }

@@ -9,8 +9,8 @@ export interface LocalSegment {
   number: number
   path: string
   sizeBytes: number
-  /** Tells a file that was replaced from one that grew. */
-  inode: number
+  /** Tells a file that was replaced from one that grew; a hard link has that of its file. */
+  identity: string
 }
 
 export interface LocalCheckpoint {
@@ -35,11 +35,25 @@ export async function readLocalLog(dataDir: string, log: WalLog): Promise<LocalL
   const names = await namesIn(directory)
   const live = await segmentsIn(directory, names)
   const held = await segmentsIn(join(dataDir, holdName, log), await namesIn(join(dataDir, holdName, log)))
-  const numbers = new Set(live.map((segment) => segment.number))
   const checkpoints = names.flatMap((name) => (/^checkpoint\.\d{8,}$/.test(name) ? [{ segment: Number(name.slice('checkpoint.'.length)), path: join(directory, name) }] : []))
   return {
-    segments: [...live, ...held.filter((segment) => !numbers.has(segment.number))].sort((a, b) => a.number - b.number),
+    segments: [...heldBefore(live, held), ...live],
     checkpoint: checkpoints.sort((a, b) => b.segment - a.segment)[0],
+  }
+}
+
+/**
+ * Held segments that lead up to the live ones without a break. Only a file that is both held and live shows that they are of one
+ * history: the numbers of another server's log, copied here, may fit as well.
+ */
+function heldBefore(live: readonly LocalSegment[], held: readonly LocalSegment[]): LocalSegment[] {
+  const first = live[0]
+  if (first === undefined || !held.some((one) => live.some((other) => other.identity === one.identity))) return []
+  const before: LocalSegment[] = []
+  for (let number = first.number - 1; ; number -= 1) {
+    const one = held.find((segment) => segment.number === number)
+    if (one === undefined) return before
+    before.unshift(one)
   }
 }
 
@@ -57,6 +71,12 @@ export async function holdSegments(dataDir: string, log: WalLog, options: { from
   const directory = join(dataDir, holdName, log)
   const { segments } = await readLocalLog(dataDir, log)
   await mkdir(directory, { recursive: true })
+  const before = await segmentsIn(directory, await namesIn(directory))
+  for (const { path, number } of before) {
+    const there = segments.find((segment) => segment.number === number)
+    // What no longer leads up to the live log, or is another file than the live one of its number, is of another history.
+    if (there === undefined || there.identity !== before.find((one) => one.number === number)?.identity) await rm(path, { force: true })
+  }
   for (const segment of segments) {
     if (segment.number >= options.from) await linkOnce(segment.path, join(directory, name(segment.number)))
   }
@@ -79,6 +99,11 @@ export async function releaseSegments(dataDir: string, log: WalLog, before: numb
   for (const segment of await segmentsIn(directory, await namesIn(directory))) if (segment.number < before) await rm(segment.path, { force: true })
 }
 
+/** Inode numbers are used again when a file is gone; the time of birth tells the files apart. */
+export function fileIdentity(stats: { dev: bigint; ino: bigint; birthtimeNs: bigint }): string {
+  return `${stats.dev}:${stats.ino}:${stats.birthtimeNs}`
+}
+
 async function linkOnce(from: string, to: string): Promise<void> {
   try {
     await link(from, to)
@@ -93,8 +118,8 @@ async function segmentsIn(directory: string, names: readonly string[]): Promise<
     if (!/^\d{8,}$/.test(entry)) continue
     const path = join(directory, entry)
     try {
-      const { size, ino } = await stat(path)
-      segments.push({ number: Number(entry), path, sizeBytes: size, inode: ino })
+      const stats = await stat(path, { bigint: true })
+      segments.push({ number: Number(entry), path, sizeBytes: Number(stats.size), identity: fileIdentity(stats) })
     } catch (error) {
       if (systemCode(error) !== 'ENOENT') throw dataFileError(error, path)
     }

@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { PromDrError } from '../errors.ts'
 import { dataFileError } from './file-errors.ts'
+import { fileIdentity } from './wal-source.ts'
 import { scanRecord } from './wal/scan-record.ts'
 import { SegmentReader } from './wal/segment-reader.ts'
 
@@ -24,7 +25,14 @@ export interface Tail {
   sizeBytes: number
   /** Corruption that was met after the last stretch. */
   damage: PromDrError | undefined
+  /** Of the file that was read, as in a listing. */
+  identity: string
+  /** False when other bytes than the given ones lie before the offset, or fewer; nothing is given away then. */
+  continues: boolean
 }
+
+/** How much before the offset is compared: more than a page, so that padding alone is never all of it. */
+export const comparedBytes = 64 * 1024
 
 const readBytes = 1024 * 1024
 
@@ -32,15 +40,21 @@ const readBytes = 1024 * 1024
  * Reads what has been added to a segment since `offset`, a record's end: up to about `limitBytes`, more when one record is
  * longer. Every record is checked and decoded before its bytes are given away. Deletions end up in stretches of their own, so that the
  * moment they were made is known as exactly as the reading allows. A record that is not complete yet waits. Damage ends the
- * reading; what is before it is good.
+ * reading; what is before it is good. `before` is what lay directly before the offset when it was read: a file that was written
+ * anew in its place is found by it.
  */
-export async function readTail(path: string, request: { offset: number; limitBytes: number }): Promise<Tail> {
-  const { offset, limitBytes } = request
+export async function readTail(path: string, request: { offset: number; limitBytes: number; before?: Buffer }): Promise<Tail> {
+  const { offset, limitBytes, before = Buffer.alloc(0) } = request
   const handle = await open(path, 'r').catch((error: unknown) => {
     throw dataFileError(error, path)
   })
   try {
-    const { size } = await handle.stat()
+    const stats = await handle.stat({ bigint: true })
+    const size = Number(stats.size)
+    const identity = fileIdentity(stats)
+    const window = Buffer.alloc(before.length)
+    const { bytesRead: compared } = await handle.read(window, 0, window.length, offset - before.length)
+    if (size < offset || compared < before.length || !window.equals(before)) return { bytes: Buffer.alloc(0), stretches: [], end: offset, reachedEnd: false, sizeBytes: size, damage: undefined, identity, continues: false }
     const reader = new SegmentReader(path, { start: offset })
     const collector = new StretchCollector(offset)
     const pieces: Buffer[] = []
@@ -61,15 +75,16 @@ export async function readTail(path: string, request: { offset: number; limitByt
       }
     }
     const end = damage === undefined ? collector.finish(reader.settledEnd) : collector.finish(collector.end)
-    return { bytes: Buffer.concat(pieces).subarray(0, end - offset), stretches: collector.stretches, end, reachedEnd: at >= size && damage === undefined, sizeBytes: size, damage }
+    return { bytes: Buffer.concat(pieces).subarray(0, end - offset), stretches: collector.stretches, end, reachedEnd: at >= size && damage === undefined, sizeBytes: size, damage, identity, continues: true }
   } finally {
     await handle.close()
   }
 }
 
-/** The running SHA-256 of a file's first `length` bytes; undefined when it is shorter. */
-export async function hashPrefix(path: string, length: number): Promise<Hash | undefined> {
+/** The running SHA-256 of a file's first `length` bytes, and the last of them; undefined when it is shorter. */
+export async function hashPrefix(path: string, length: number): Promise<{ hash: Hash; last: Buffer; identity: string } | undefined> {
   const hash = createHash('sha256')
+  let last: Buffer = Buffer.alloc(0)
   const handle = await open(path, 'r').catch((error: unknown) => {
     throw dataFileError(error, path)
   })
@@ -79,12 +94,19 @@ export async function hashPrefix(path: string, length: number): Promise<Hash | u
       const { bytesRead } = await handle.read(buffer, 0, Math.min(readBytes, length - at), at)
       if (bytesRead === 0) return undefined
       hash.update(buffer.subarray(0, bytesRead))
+      last = lastOf(last, buffer.subarray(0, bytesRead))
       at += bytesRead
     }
-    return hash
+    return { hash, last, identity: fileIdentity(await handle.stat({ bigint: true })) }
   } finally {
     await handle.close()
   }
+}
+
+/** The last bytes before where `added` ends: those that are compared when it is read on. */
+export function lastOf(before: Buffer, added: Buffer): Buffer {
+  if (added.length >= comparedBytes) return Buffer.from(added.subarray(added.length - comparedBytes))
+  return Buffer.concat([before.subarray(Math.max(0, before.length + added.length - comparedBytes)), added])
 }
 
 /** Cuts a run of records into stretches. */
@@ -132,4 +154,14 @@ export async function readWholeSegment(path: string): Promise<Buffer> {
   if (tail.damage !== undefined) throw tail.damage
   if (tail.end === tail.sizeBytes) return tail.bytes
   throw new PromDrError('DAMAGED', `${path} ends within a record at byte ${tail.end}`, { details: { file: path, offset: tail.end } })
+}
+
+/** The oldest sample near the beginning of a log, ms: of the first record that has any. Null when there is none, or the log is damaged before. */
+export async function oldestSampleMs(segments: readonly { path: string }[]): Promise<number | null> {
+  for (const { path } of segments) {
+    const { stretches, damage } = await readTail(path, { offset: 0, limitBytes: readBytes })
+    const oldest = stretches.reduce<number | null>((found, { oldestSampleMs: own }) => (own === undefined ? found : Math.min(found ?? own, own)), null)
+    if (oldest !== null || damage !== undefined) return oldest
+  }
+  return null
 }

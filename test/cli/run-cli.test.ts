@@ -133,7 +133,7 @@ describe('exit codes', () => {
     ['a backup to every repository', ['backup'], { backup: async () => ({ ...backupReport, repositories: backupReport.repositories.slice(0, 1) }) }, 0],
     ['a backup that missed one of two', ['backup'], {}, 3],
     ['a shipper of whose two repositories one is down', ['ship', '--once'], {}, 3],
-    ['a shipper that met a corrupt WAL', ['ship', '--once'], { ship: async () => ({ ...shipReport, corruption: [{ path: '/d/wal/00000001', message: 'damaged at byte 7' }] }) }, 5],
+    ['a shipper that met a corrupt WAL', ['ship', '--once'], { ship: async () => ({ ...shipReport, corruption: [{ path: '/d/wal/00000001', segment: 1, offset: 7, message: 'damaged at byte 7' }] }) }, 5],
     ['a backup that reached none', ['backup'], { backup: async () => ({ ...backupReport, repositories: failedPart }) }, 8],
     ['a sound verification', ['verify'], {}, 0],
     ['damage, also with a repository out of reach', ['verify'], { verify: async () => damagedVerifyReport }, 5],

@@ -11,7 +11,7 @@ import { atEndOfFile } from './cleanup.ts'
 
 export type ShipOverrides = Partial<Omit<ShipContext, 'settings' | 'repositories'>> & { settings?: Partial<ShipContext['settings']> }
 
-export const defaultShipSettings: ShipContext['settings'] = { intervalMs: 2000, partBytes: 8 * 2 ** 20, holdBytes: 2 ** 30 }
+export const defaultShipSettings: ShipContext['settings'] = { intervalMs: 2000, partBytes: 8 * 2 ** 20, holdBytes: 2 ** 30, windowMs: 72 * 3_600_000 }
 
 export function shipContext(prometheus: PrometheusApi, stores: ObjectStore | readonly NamedStore[], overrides: ShipOverrides = {}): ShipContext {
   const self = thisProcess()

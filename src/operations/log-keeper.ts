@@ -1,0 +1,88 @@
+import type { WalLog, WalPosition } from '../domain/wal-stream.ts'
+import type { Clock } from '../system/clock.ts'
+import type { Logger } from '../system/logger.ts'
+import { type LocalSegment, holdSegments, readLocalLog, releaseSegments } from '../tsdb/wal-source.ts'
+import { watchLog } from '../tsdb/wal-watch.ts'
+import type { LogGrowth } from './log-growth.ts'
+import { WakeUp } from './wake-up.ts'
+
+/** Who ships the log, as its keeper sees it. */
+export interface Follower {
+  /** What is shipped; undefined while that is not known. */
+  position(): WalPosition | undefined
+  /** There is enough for a part, or a new segment: do not wait for the interval to end. */
+  wake(): void
+  wokenAt: string | undefined
+}
+
+export interface KeeperContext {
+  dataDir: string
+  intervalMs: number
+  partBytes: number
+  holdBytes: number
+  growth: Record<WalLog, LogGrowth>
+  clock: Clock
+  logger: Logger
+}
+
+const leastPauseMs = 1000
+
+/**
+ * Looks after the local log while it is shipped, whether or not a repository can be reached: notes when its bytes were first seen,
+ * keeps segments from vanishing that some repository lacks, and wakes those who have enough to ship. The file system
+ * tells when there is something to see; where it was silent about something, it is looked at every second.
+ */
+export async function keepLog(context: KeeperContext, followers: readonly Follower[], signal: AbortSignal): Promise<void> {
+  const { dataDir, intervalMs, clock } = context
+  const watch = watchLog(dataDir, 'wal')
+  const event = new WakeUp()
+  watch.onChange = () => event.ring()
+  let before: string | undefined
+  try {
+    for (;;) {
+      const told = watch.takeChange()
+      const seen = await lookAfter(context, followers)
+      if (before !== undefined && seen !== before && !told && !watch.takeChange()) watch.distrust()
+      before = seen
+      await clock.sleep(Math.min(leastPauseMs, intervalMs), signal)
+      if (watch.works && !watch.takeChange()) await event.wait(Math.max(0, intervalMs - leastPauseMs), clock, signal)
+    }
+  } finally {
+    watch.close()
+  }
+}
+
+/** One look. @returns what was seen, to compare */
+export async function lookAfter(context: KeeperContext, followers: readonly Follower[]): Promise<string> {
+  const { dataDir, growth, clock, partBytes } = context
+  const [wal, wbl] = [await readLocalLog(dataDir, 'wal'), await readLocalLog(dataDir, 'wbl')]
+  growth.wal.look(wal.segments, clock.now().getTime())
+  growth.wbl.look(wbl.segments, clock.now().getTime())
+  await holdWhatIsMissing(context, { segments: wal.segments, positions: followers.map((follower) => follower.position()) })
+  for (const follower of followers) {
+    const position = follower.position()
+    if (position === undefined) continue
+    const place = `${position.segment}:${position.offset}`
+    // Who was woken at this place and is still there cannot go on: the interval is soon enough.
+    if (follower.wokenAt === place || unshippedBytes(wal.segments, position) < partBytes) continue
+    follower.wokenAt = place
+    follower.wake()
+  }
+  return wal.segments.map(({ number, sizeBytes }) => `${number}:${sizeBytes}`).join(' ')
+}
+
+/** Segments that follow the position count for a part, however small: what they finish can be sealed. */
+function unshippedBytes(segments: readonly LocalSegment[], { segment, offset }: WalPosition): number {
+  return segments.reduce((sum, { number, sizeBytes }) => (number > segment ? Number.POSITIVE_INFINITY : number === segment ? sum + sizeBytes - offset : sum), 0)
+}
+
+async function holdWhatIsMissing({ dataDir, holdBytes, logger }: KeeperContext, now: { segments: readonly LocalSegment[]; positions: readonly (WalPosition | undefined)[] }): Promise<void> {
+  const newest = now.segments.at(-1)?.number ?? 0
+  // Of a segment that nothing was shipped of, the one before it shows that it follows.
+  const from = Math.min(newest, ...now.positions.map((position) => (position === undefined ? 0 : position.segment - (position.offset === 0 ? 1 : 0))))
+  // The newest segment is being written: it does not vanish.
+  if (from >= newest) return releaseSegments(dataDir, 'wal', Number.POSITIVE_INFINITY)
+  await releaseSegments(dataDir, 'wal', from)
+  const lost = await holdSegments(dataDir, 'wal', { from, limitBytes: holdBytes })
+  if (lost.length > 0) logger.error({ segments: lost.map((segment) => String(segment).padStart(8, '0')) }, 'segments that were not shipped had to be let go: there will be a gap')
+}

@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto'
+import { isInOrder } from '../domain/block.ts'
+import { PromDrError, hasCode } from '../errors.ts'
+import { storeCheckpoint } from '../repository/wal-stream.ts'
+import { readBlockMeta } from '../tsdb/block-directory.ts'
+import { listBlocks } from '../tsdb/data-directory.ts'
+import { readCheckpointFiles, readLocalLog } from '../tsdb/wal-source.ts'
+import { readWholeSegment } from '../tsdb/wal-tail.ts'
+import type { ShipperContext, WalShipper } from './wal-shipper.ts'
+
+/**
+ * Ships the newest checkpoint with the time below which it holds no samples, judged by the blocks that are there after it was
+ * read: too high is safe, too low a silent gap. One file of it is in memory at a time.
+ * @returns bytes stored, undefined when there was none to ship
+ */
+export async function shipCheckpoint(context: ShipperContext, of: { generation: string; wal: WalShipper; stored: Set<number> }): Promise<number | undefined> {
+  const { store, instance, dataDir, signal } = context
+  const { generation, wal, stored } = of
+  // Until something of the log is shipped, nothing shows later that the two belong together.
+  if (wal.position.offset === 0 && wal.predecessor === undefined) return undefined
+  const { checkpoint } = await readLocalLog(dataDir, 'wal')
+  if (checkpoint === undefined || stored.has(checkpoint.segment)) return undefined
+  const { segment, path } = checkpoint
+  try {
+    const files = await readCheckpointFiles(path)
+    if (files.length === 0) return undefined
+    const bytes = await storeCheckpoint(store, instance, {
+      generation, segment, signal,
+      files: contentOf(files),
+      bound: async () => {
+        const bound = await newestInOrderMs(dataDir)
+        if (!(await wal.stillContinues())) throw new PromDrError('CONTENTION', `the log in ${dataDir} was replaced while its checkpoint was read`)
+        return { bound, seenAt: context.now().getTime(), ...(wal.predecessor !== undefined && { after: wal.predecessor }) }
+      },
+    })
+    stored.add(segment)
+    return bytes
+  } catch (error) {
+    // Another shipper was first: what it stored stands or falls with the log that it names.
+    if (hasCode(error, 'OBJECT_EXISTS')) stored.add(segment)
+    // A newer one, or another log, took its place while it was read: what is there then is shipped at the next pass.
+    else if (!hasCode(error, 'DATA_DIR_UNREADABLE', 'CONTENTION')) throw error
+    return undefined
+  }
+}
+
+async function* contentOf(files: readonly { number: number; path: string }[]): AsyncGenerator<{ number: number; digest: string; bytes: Buffer }> {
+  for (const { number, path } of files) {
+    const bytes = await readWholeSegment(path)
+    yield { number, digest: createHash('sha256').update(bytes).digest('hex'), bytes }
+  }
+}
+
+/** The end of the newest in-order block, ms: what a server starting on the directory would ignore samples before. Null without blocks. */
+export async function newestInOrderMs(dataDir: string): Promise<number | null> {
+  let newest: number | null = null
+  for (const { path } of (await listBlocks(dataDir)).blocks) {
+    try {
+      const { meta } = await readBlockMeta(path)
+      if (isInOrder(meta)) newest = Math.max(newest ?? meta.maxTime, meta.maxTime)
+    } catch (error) {
+      // A block that compaction or retention removes while it is looked at: a newer one has its end, or none needs it.
+      if (!hasCode(error, 'DATA_DIR_UNREADABLE')) throw error
+    }
+  }
+  return newest
+}
