@@ -16,6 +16,7 @@ import { list } from './operations/list.ts'
 import { restore } from './operations/restore.ts'
 import { ship } from './operations/ship.ts'
 import { show } from './operations/show.ts'
+import { status } from './operations/status.ts'
 import { verify } from './operations/verify.ts'
 import { openObjectStore } from './stores/open-store.ts'
 import { createRateLimitedStore } from './stores/rate-limited-store.ts'
@@ -62,6 +63,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     },
     list: async (request) => list({ repositories: await repositories(), signal }, request),
     show: async (request) => show({ repositories: await repositories(), instance: config.instance, signal }, request),
+    status: async (request) => status({ repositories: await repositories(), shipIntervalMs: config.ship.intervalMs, clock, signal }, request),
     verify: async (request) => verify({ ...shared, repositories: await repositories(), scratchDir: tmpdir(), startServer: serverStarter(binary), settings: { filesAtOnce } }, request),
     restore: async (request) => restore({
       ...shared, instance: config.instance, repositories: await repositories(), startServer: serverStarter(binary), decidedAtMs: surroundings.decidedAtMs,

@@ -5,6 +5,7 @@ import type { ListReport, ListRequest } from '../operations/list-report.ts'
 import type { RestoreReport, RestoreRequest } from '../operations/restore-report.ts'
 import type { ShipReport, ShipRequest } from '../operations/ship-report.ts'
 import type { ShowReport, ShowRequest } from '../operations/show-report.ts'
+import type { StatusReport, StatusRequest } from '../operations/status-report.ts'
 import type { VerifyReport, VerifyRequest } from '../operations/verify-report.ts'
 
 /** What the verbs do, with their collaborators already given; a command parses, calls one of them and prints. */
@@ -15,6 +16,7 @@ export interface Operations {
   ship(request: ShipRequest): Promise<ShipReport>
   list(request: ListRequest): Promise<ListReport>
   show(request: ShowRequest): Promise<ShowReport>
+  status(request: StatusRequest): Promise<StatusReport>
   verify(request: VerifyRequest): Promise<VerifyReport>
   restore(request: RestoreRequest): Promise<RestoreReport>
   /** Releases connections; called once, also after a failure. */

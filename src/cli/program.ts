@@ -8,6 +8,7 @@ import { listCommand } from './commands/list.ts'
 import { restoreCommand } from './commands/restore.ts'
 import { shipCommand } from './commands/ship.ts'
 import { showCommand } from './commands/show.ts'
+import { statusCommand } from './commands/status.ts'
 import { verifyCommand } from './commands/verify.ts'
 import { addGlobalOptions } from './global-options.ts'
 import type { OutputStream, Style } from './output.ts'
@@ -21,7 +22,7 @@ export interface ProgramParts {
 }
 
 /** Every verb, in the order of a host's life. */
-const verbs = [initCommand, doctorCommand, backupCommand, shipCommand, listCommand, showCommand, verifyCommand, restoreCommand]
+const verbs = [initCommand, doctorCommand, backupCommand, shipCommand, statusCommand, listCommand, showCommand, verifyCommand, restoreCommand]
 
 /** The commander program. It never exits: what it would exit for is thrown as a CommanderError. */
 export function buildProgram(parts: ProgramParts): Command {

@@ -1,5 +1,5 @@
 import type { NamedBlock } from './recovery-point.ts'
-import { type WalChain, type WalPiece, type WalPosition, chainFrom } from './wal-stream.ts'
+import { type SegmentEnd, type WalChain, type WalPiece, type WalPosition, chainFrom } from './wal-stream.ts'
 
 /** What one generation of one repository offers. */
 export interface StreamInventory {
@@ -7,11 +7,15 @@ export interface StreamInventory {
   generation: {
     id: string
     startedAt: number
+    reason: string
     parent: { generation: string; at: number } | null
     /** The first segment it has. */
     firstSegment: number
     /** The checkpoint before that segment; null when the log was there from its very start. */
     checkpoint: number | null
+    /** End of the newest in-order block when it began, ms: samples before it may be in no log. Null when there was no block. */
+    bound: number | null
+    gap: { from: number | null; to: number; reason: string } | null
   }
   wal: readonly WalPiece[]
   wbl: readonly WalPiece[]
@@ -23,6 +27,10 @@ export interface StreamCheckpoint {
   segment: number
   /** Samples before this time, ms, are not in it; null when no block had taken any. */
   bound: number | null
+  /** When it was read, ms. */
+  seenAt: number
+  /** The finished segment that lay before it was read: it belongs only to a log that has this end. */
+  after?: SegmentEnd | undefined
   files: readonly { number: number; length: number; digest: string }[]
 }
 
@@ -43,6 +51,8 @@ export interface WalReplay {
   wbl: WalPiece[]
   /** Everything that was logged up to this moment, ms, is there. */
   knownUntil: number
+  /** The moment that it must be cut at, ms; undefined when all of it is wanted. */
+  cutAt: number | undefined
   stoppedBy: 'moment' | 'end' | 'gap'
   stop: WalPosition | undefined
 }
@@ -52,23 +62,39 @@ export function replayBoundMs(blocks: readonly NamedBlock[]): number | null {
   return blocks.reduce<number | null>((newest, block) => (block.inOrder ? Math.max(newest ?? block.maxTime, block.maxTime) : newest), null)
 }
 
+/** Blocks that a restore to a moment may bring: an in-order block that ends later would hide the samples of the log before its end. */
+export function blocksUntil<Block extends NamedBlock>(blocks: readonly Block[], atMs: number): Block[] {
+  return blocks.filter((block) => !block.inOrder || block.maxTime <= atMs)
+}
+
 /**
  * The log of one generation that continues the blocks of a base, as far as it goes; undefined when none does. It may begin with a
- * checkpoint only when that still has every sample that the blocks have not: its bound is at most the end of the newest in-order
- * block. Of several the newest is taken, as it leaves the least to replay.
+ * checkpoint, or with the generation itself, only where that still has every sample that the blocks have not: its bound is at most
+ * the end of the newest in-order block that a restore to `limitMs` brings. Of several the newest is taken, as it leaves the least to
+ * replay, and those read before the limit first: a later one may have been written after deletions that came later.
  */
-export function replayOnto(base: ReplayBase, stream: StreamInventory): WalReplay | undefined {
-  const bound = replayBoundMs(base.blocks)
-  const starts = stream.checkpoints.filter((checkpoint) => checkpoint.bound === null || (bound !== null && checkpoint.bound <= bound)).sort((a, b) => b.segment - a.segment)
+export function replayOnto(base: ReplayBase, stream: StreamInventory, limitMs = Number.POSITIVE_INFINITY): WalReplay | undefined {
+  const end = replayBoundMs(blocksUntil(base.blocks, limitMs))
+  const reaches = (bound: number | null) => bound === null || (end !== null && bound <= end)
+  const starts = stream.checkpoints.filter((checkpoint) => reaches(checkpoint.bound)).sort((a, b) => Number(a.seenAt > limitMs) - Number(b.seenAt > limitMs) || b.segment - a.segment)
   for (const checkpoint of [...starts, undefined]) {
-    if (checkpoint === undefined && stream.generation.checkpoint !== null) continue
+    if (checkpoint === undefined && (stream.generation.checkpoint !== null || !reaches(stream.generation.bound))) continue
     const first = checkpoint === undefined ? stream.generation.firstSegment : checkpoint.segment + 1
-    const chain = chainFrom(stream.wal, first)
+    const chain = chainFrom(stream.wal.filter((piece) => piece.segment >= first), first)
     const knownUntil = knownUntilOf(chain, stream, first)
-    if (knownUntil === undefined) continue
-    return { baseId: base.id, repository: stream.repository, generation: stream.generation.id, checkpoint, pieces: chain.pieces, wbl: segmentRuns(stream.wbl), knownUntil, stoppedBy: chain.end.kind, stop: chain.position }
+    if (knownUntil === undefined || (checkpoint !== undefined && !belongs(checkpoint, chain))) continue
+    return { baseId: base.id, repository: stream.repository, generation: stream.generation.id, checkpoint, pieces: chain.pieces, wbl: segmentRuns(stream.wbl), knownUntil, cutAt: undefined, stoppedBy: chain.end.kind, stop: chain.position }
   }
   return undefined
+}
+
+/** Whether a checkpoint is of the history that follows it, as far as what is left of that tells. */
+function belongs({ after }: StreamCheckpoint, { pieces }: WalChain): boolean {
+  if (after === undefined) return true
+  const there = pieces.filter((piece) => piece.segment === after.segment).map(({ end, digest }) => ({ length: end, digest }))
+  const before = pieces[0]?.predecessor
+  if (there.length === 0 && before?.segment === after.segment) there.push(before)
+  return there.length === 0 || there.some(({ length, digest }) => length === after.length && digest === after.digest)
 }
 
 /** The WBL loses its oldest segments at every out-of-order compaction, so that its segments stand each for itself; the WAL beside it says whose history they are. */
@@ -87,22 +113,24 @@ function knownUntilOf(chain: WalChain, { heartbeat }: StreamInventory, firstSegm
 
 /**
  * The replay that reaches `atMs`, or for `latest` the furthest: on the newest base made at or before it. Generations that the
- * newest timeline does not lead through are passed over: the branch that a restore left behind is another history.
+ * newest timeline does not lead through are passed over: the branch that a restore left behind is another history. With `generation`
+ * the timeline ends in that one.
  */
-export function chooseReplay(bases: readonly ReplayBase[], streams: readonly StreamInventory[], at: { atMs: number } | 'latest'): WalReplay | undefined {
-  const timeline = newestTimeline(streams)
+export function chooseReplay(bases: readonly ReplayBase[], streams: readonly StreamInventory[], request: { atMs: number | 'latest'; generation?: string | undefined }): WalReplay | undefined {
+  const { atMs } = request
+  const timeline = newestTimeline(streams, request.generation)
   const sorted = [...bases].sort((a, b) => b.createdAt - a.createdAt)
   let best: WalReplay | undefined
   for (const base of sorted) {
-    if (at !== 'latest' && base.createdAt > at.atMs) continue
+    if (atMs !== 'latest' && base.createdAt > atMs) continue
     for (const { stream, untilMs } of timeline) {
-      const found = replayOnto(base, stream)
-      if (found === undefined) continue
-      const replay = { ...found, knownUntil: Math.min(found.knownUntil, untilMs) }
-      if (at === 'latest') {
+      const found = replayOnto(base, stream, Math.min(untilMs, atMs === 'latest' ? Number.POSITIVE_INFINITY : atMs))
+      if (found === undefined || base.createdAt > untilMs) continue
+      const replay = found.knownUntil > untilMs ? { ...found, knownUntil: untilMs, cutAt: untilMs } : found
+      if (atMs === 'latest') {
         if (replay.knownUntil > base.createdAt && (best === undefined || replay.knownUntil > best.knownUntil)) best = replay
-      } else if (replay.knownUntil >= at.atMs) {
-        return { ...replay, stoppedBy: 'moment' }
+      } else if (replay.knownUntil >= atMs) {
+        return { ...replay, cutAt: atMs, stoppedBy: 'moment' }
       }
     }
     // An older base only replays more; it can reach further only where the newer one has no log at all.
@@ -111,11 +139,16 @@ export function chooseReplay(bases: readonly ReplayBase[], streams: readonly Str
   return best
 }
 
-/** Newest first: the newest generation of each repository and those that it descends from, each up to the moment where the next one left it. */
-export function newestTimeline(streams: readonly StreamInventory[]): { stream: StreamInventory; untilMs: number }[] {
-  const timeline: { stream: StreamInventory; untilMs: number }[] = []
+/**
+ * Newest first: the newest generation of each repository (or the one that was asked for) and those that it descends from, each up to the
+ * moment where the next one left it.
+ */
+export function newestTimeline<Stream extends StreamInventory>(streams: readonly Stream[], last?: string): { stream: Stream; untilMs: number }[] {
+  const timeline: { stream: Stream; untilMs: number }[] = []
   for (const repository of new Set(streams.map((stream) => stream.repository))) {
-    const own = streams.filter((stream) => stream.repository === repository).sort((a, b) => b.generation.startedAt - a.generation.startedAt)
+    const sorted = streams.filter((stream) => stream.repository === repository).sort((a, b) => b.generation.startedAt - a.generation.startedAt)
+    const own = last === undefined ? sorted : sorted.slice(sorted.findIndex((stream) => stream.generation.id === last))
+    if (last !== undefined && own[0]?.generation.id !== last) continue
     let untilMs = Number.POSITIVE_INFINITY
     let parent: string | undefined
     for (const stream of own) {
@@ -128,11 +161,37 @@ export function newestTimeline(streams: readonly StreamInventory[]): { stream: S
   return timeline
 }
 
+/** A stretch of a segment whose bytes, up to `end`, were first seen at `seenAt` and logged after `loggedAfter`, ms. */
+export interface LogSpan {
+  end: number
+  seenAt: number
+  loggedAfter: number
+}
+
+export interface DatedPiece {
+  piece: WalPiece
+  /** In order; the last ends where the piece does. */
+  spans: LogSpan[]
+}
+
 /**
- * The pieces that a restore to `atMs` reads: the log up to that moment plus `slackMs`, in which scrapes that began before it
- * may still deliver. The piece that was first seen after that may begin before it: it is the last.
+ * When what is in the pieces of a log was logged. Of a sealed segment `parts` tells the stretches that it was shipped in, where they are
+ * known. What was first seen at one look had not been seen at the one before; where in the log that one ended is not known exactly, so that
+ * a stretch's first bytes may have been there then: the look before that is the safe bound.
  */
+export function datePieces(pieces: readonly WalPiece[], parts: ReadonlyMap<string, readonly { end: number; seenAt: number }[]> = new Map()): DatedPiece[] {
+  const looks: number[] = []
+  return pieces.map((piece) => {
+    const stretches = parts.get(piece.key) ?? [{ end: piece.end, seenAt: piece.seenAt }]
+    const spans = stretches.map(({ end, seenAt }) => {
+      if (looks.length === 0 || seenAt > (looks.at(-1) as number)) looks.push(seenAt)
+      return { end, seenAt, loggedAfter: looks.at(-3) ?? Number.NEGATIVE_INFINITY }
+    })
+    return { piece, spans }
+  })
+}
+
+/** The pieces in which something may be that was logged by `untilMs`: what a restore reads of the log. */
 export function piecesUntil(pieces: readonly WalPiece[], untilMs: number): WalPiece[] {
-  const beyond = pieces.findIndex((piece) => piece.seenAt > untilMs)
-  return beyond === -1 ? [...pieces] : pieces.slice(0, beyond + 1)
+  return datePieces(pieces).filter(({ spans }) => spans.some(({ loggedAfter }) => loggedAfter <= untilMs)).map(({ piece }) => piece)
 }

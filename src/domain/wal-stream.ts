@@ -79,6 +79,11 @@ export function chainFrom(all: readonly WalPiece[], firstSegment: number): WalCh
       return chain
     }
     for (const piece of path) extend(chain, piece)
+    const lost = (bySegment.get(segment) ?? []).some((piece) => piece.end > (path.at(-1)?.end ?? 0))
+    if (lost) {
+      chain.end = { kind: 'gap', at: chain.position ?? { segment, offset: 0 }, nextSegment: segment }
+      return chain
+    }
   }
   return chain
 }

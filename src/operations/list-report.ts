@@ -18,14 +18,24 @@ export interface ListedRecoveryPoint {
   repositories: string[]
 }
 
+export interface RecoverableWindow {
+  from: string
+  to: string
+  exact: boolean
+}
+
 export interface ListReport {
   instances: {
     name: string
     /** `exact`: any moment in the window can be reached, not only its recovery points. */
-    recoverable: { from: string; to: string; exact: boolean }[]
+    recoverable: RecoverableWindow[]
+    /** What the WAL stream lacks. `from` is null when nothing before it is known. */
+    gaps: { from: string | null; to: string; reason: string; repository: string }[]
+    /** Generations of the WAL that the newest history does not lead through: `--generation` restores from them. */
+    branches: { generation: string; repository: string; from: string; to: string | null }[]
     recoveryPoints: ListedRecoveryPoint[]
   }[]
-  /** Manifests that cannot be read: they are damage, never absence. */
+  /** Manifests and documents of the WAL stream that cannot be read: they are damage, never absence. */
   damaged: { repository: string; key: string; reason: string }[]
   /** Repositories that could not be reached. */
   unreachable: { repository: string; url: string; message: string }[]

@@ -1,8 +1,11 @@
+import { exactWindows, streamGaps } from '../domain/reachable.ts'
 import { recoveryPointBytes } from '../domain/recovery-point.ts'
+import { newestTimeline } from '../domain/wal-plan.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import type { NamedStore } from './backup.ts'
-import type { ListReport, ListRequest, ListedRecoveryPoint } from './list-report.ts'
-import { readSources } from './repository-sources.ts'
+import type { ListReport, ListRequest, ListedRecoveryPoint, RecoverableWindow } from './list-report.ts'
+import { pointsOf, readSources } from './repository-sources.ts'
+import { type ReadStream, readStreams } from './wal-streams.ts'
 
 export interface ReadContext {
   repositories: readonly NamedStore[]
@@ -29,15 +32,43 @@ export async function list(context: ReadContext, request: ListRequest): Promise<
       report.damaged.push(...(instance?.damaged ?? []).map(({ key, reason }) => ({ repository: source.name, key, reason })))
     }
     const recoveryPoints = [...listed.values()].sort((a, b) => (a.createdAt < b.createdAt ? -1 : a.createdAt > b.createdAt ? 1 : a.id < b.id ? -1 : 1))
-    report.instances.push({ name, recoverable: windows(recoveryPoints), recoveryPoints })
+    const { streams, damaged } = await readStreams(sources.repositories, { instance: name, signal: context.signal })
+    report.damaged.push(...damaged)
+    const points = sources.repositories.flatMap((source) => pointsOf(source, name))
+    report.instances.push({ name, recoverable: windows(points, streams), gaps: gapsOf(streams), branches: branchesOf(streams), recoveryPoints })
   }
   return report
 }
 
-/** Without a WAL stream the recovery points themselves are the moments that can be reached. */
-function windows(points: readonly ListedRecoveryPoint[]): { from: string; to: string; exact: boolean }[] {
-  const [first, last] = [points[0], points.at(-1)]
-  return first === undefined || last === undefined ? [] : [{ from: first.createdAt, to: last.createdAt, exact: false }]
+/** Any moment that the log reaches; beside it the recovery points themselves, in runs. */
+function windows(points: readonly StoredRecoveryPoint[], streams: readonly ReadStream[]): RecoverableWindow[] {
+  const exact = exactWindows(points, streams)
+  const times = [...new Set(points.map((point) => point.createdAt))].sort((a, b) => a - b)
+  const beside = times.filter((time) => !exact.some(({ fromMs, toMs }) => fromMs <= time && time <= toMs))
+  const runs: { fromMs: number; toMs: number }[] = []
+  for (const time of beside) {
+    const run = runs.at(-1)
+    if (run === undefined || exact.some(({ fromMs }) => run.toMs < fromMs && fromMs < time)) runs.push({ fromMs: time, toMs: time })
+    else run.toMs = time
+  }
+  const all = [...exact.map((window) => ({ ...window, exact: true })), ...runs.map((run) => ({ ...run, exact: false }))]
+  return all.sort((a, b) => a.fromMs - b.fromMs).map(({ fromMs, toMs, exact: isExact }) => ({ from: iso(fromMs), to: iso(toMs), exact: isExact }))
+}
+
+function gapsOf(streams: readonly ReadStream[]): ListReport['instances'][number]['gaps'] {
+  return streamGaps(streams).map(({ fromMs, toMs, reason, repository }) => ({ from: fromMs === null ? null : iso(fromMs), to: iso(toMs), reason, repository }))
+}
+
+function branchesOf(streams: readonly ReadStream[]): ListReport['instances'][number]['branches'] {
+  const followed = new Set(newestTimeline(streams).map(({ stream }) => stream))
+  return streams.filter((stream) => !followed.has(stream)).map(({ generation, repository, wal, heartbeat }) => {
+    const lastMs = wal.reduce((last, piece) => Math.max(last, piece.seenAt), heartbeat?.at ?? Number.NEGATIVE_INFINITY)
+    return { generation: generation.id, repository, from: iso(generation.startedAt), to: Number.isFinite(lastMs) ? iso(lastMs) : null }
+  })
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString()
 }
 
 function describe(point: StoredRecoveryPoint, repository: string, held: boolean): ListedRecoveryPoint {

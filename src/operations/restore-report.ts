@@ -10,6 +10,8 @@ export interface RestoreRequest {
   replace: boolean
   /** Takes the recovery point before a moment that cannot be reached. */
   nearest: boolean
+  /** The generation of the WAL whose history is followed; default: the newest. */
+  generation?: string
   /** Takes in deletions of which it is not known whether they came before the moment. */
   includeDeletes: boolean
   /** Starts a throwaway server on a clone of the result and asks the known answers. */

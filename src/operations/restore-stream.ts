@@ -1,9 +1,11 @@
+import { exactWindows } from '../domain/reachable.ts'
 import type { RestoreMoment, RestorePlan } from '../domain/restore-plan.ts'
-import { type WalReplay, chooseReplay, piecesUntil } from '../domain/wal-plan.ts'
+import { type WalReplay, blocksUntil, chooseReplay, piecesUntil } from '../domain/wal-plan.ts'
 import { PromDrError } from '../errors.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
+import { deletionsFor } from './block-deletions.ts'
 import { type Sources, pointsOf } from './repository-sources.ts'
-import { type ReadStream, readStreams } from './wal-streams.ts'
+import { type ReadStream, type ReadStreams, type StreamDamage, objectName, readStreams, withoutObjects } from './wal-streams.ts'
 
 /** The log that a restore replays, and the moment it is cut at. */
 export interface StreamChoice {
@@ -11,6 +13,8 @@ export interface StreamChoice {
   stream: ReadStream
   /** ms; undefined takes everything there is. */
   atMs: number | undefined
+  /** Documents of the streams that cannot be read. */
+  damaged: readonly StreamDamage[]
   /** True when it is not the moment that was asked for but the one before it. */
   nearest: boolean
 }
@@ -19,6 +23,10 @@ export interface StreamRequest {
   instance: string
   at: RestoreMoment
   nearest: boolean
+  /** The generation that the timeline ends in; default: the newest. */
+  generation?: string | undefined
+  /** Keys of log objects that are known to be damaged, and what is wrong, by key. */
+  damaged?: ReadonlyMap<string, string>
   signal: AbortSignal
 }
 
@@ -28,66 +36,100 @@ export interface StreamRequest {
  * @throws MOMENT_UNREACHABLE for a time that neither the stream nor a recovery point reaches, naming what is near
  */
 export async function chooseStream(sources: Sources, request: StreamRequest): Promise<StreamChoice | undefined> {
-  const { at, instance } = request
+  const { at, instance, generation, damaged = new Map<string, string>() } = request
   if (at.kind === 'recovery-point') return undefined
-  const streams = await readStreams(sources.repositories, request)
+  const read = await readStreams(sources.repositories, request)
+  const left = { streams: withoutObjects(read.streams, damaged), damaged: read.damaged }
+  const { streams } = left
+  requireGeneration(streams, generation)
   if (streams.length === 0) return undefined
   const points = sources.repositories.flatMap((source) => pointsOf(source, instance))
-  const newest = Math.max(...points.map((point) => point.createdAt))
   if (at.kind === 'latest') {
-    const replay = chooseReplay(points, streams, 'latest')
-    return replay === undefined || replay.knownUntil <= newest ? undefined : choice(replay, streams, { atMs: undefined, nearest: false })
+    const newest = Math.max(...points.filter(holdsHead).map((point) => point.createdAt))
+    const replay = chooseReplay(points, streams, { atMs: 'latest', generation })
+    if (replay === undefined || replay.knownUntil <= newest) return undefined
+    return choice(damaged.size === 0 ? replay : { ...replay, stoppedBy: 'gap' }, left, { nearest: false })
   }
-  const exact = chooseReplay(points, streams, { atMs: at.ms })
-  if (exact !== undefined) return choice(exact, streams, { atMs: at.ms, nearest: false })
-  if (points.some((point) => (point.maxTime ?? point.createdAt) <= at.ms && at.ms <= point.createdAt)) return undefined
-  return before(points, streams, { ...request, atMs: at.ms })
+  const exact = chooseReplay(points, streams, { atMs: at.ms, generation })
+  if (exact !== undefined) return choice(exact, left, { nearest: false })
+  if (points.some((point) => holdsHead(point) && (point.maxTime ?? point.createdAt) <= at.ms && at.ms <= point.createdAt)) return undefined
+  return before(points, left, { ...request, atMs: at.ms, damaged })
+}
+
+/** Whether it holds all that the server had: without its head it is only good up to its blocks. */
+function holdsHead({ head }: StoredRecoveryPoint): boolean {
+  return head.kind === 'block' || head.kind === 'empty'
+}
+
+function requireGeneration(streams: readonly ReadStream[], generation: string | undefined): void {
+  if (generation === undefined || streams.some((stream) => stream.generation.id === generation)) return
+  const known = [...new Set(streams.map((stream) => stream.generation.id))].sort()
+  throw new PromDrError('MOMENT_UNREACHABLE', `there is no generation ${generation} of the WAL`, { hint: known.length === 0 ? 'nothing was shipped for this instance' : `there are ${known.join(', ')}` })
 }
 
 /** The end of the log before a moment that cannot be reached, when it is later than the recovery point before it. */
-function before(points: readonly StoredRecoveryPoint[], streams: readonly ReadStream[], request: StreamRequest & { atMs: number }): StreamChoice | undefined {
-  const { atMs } = request
-  const older = points.filter((point) => point.createdAt <= atMs)
-  const replay = chooseReplay(older, streams, 'latest')
-  const newest = Math.max(...older.map((point) => point.createdAt), Number.NEGATIVE_INFINITY)
-  if (replay === undefined || replay.knownUntil <= newest || replay.knownUntil > atMs) return undefined
-  if (request.nearest) return choice(replay, streams, { atMs: undefined, nearest: true })
-  const after = points.filter((point) => point.createdAt > atMs).sort((a, b) => a.createdAt - b.createdAt)[0]
-  const reached = new Date(replay.knownUntil).toISOString()
-  const why = replay.stoppedBy === 'gap' ? 'the log has a gap there' : 'nothing was shipped after that'
-  const later = after === undefined ? '' : `, after it ${new Date(after.createdAt).toISOString()} (${after.id})`
-  throw new PromDrError('MOMENT_UNREACHABLE', `${new Date(atMs).toISOString()} cannot be reached: ${why}; nearest is before it ${reached}${later}`, {
-    hint: `restore --at ${reached}, or add --nearest to take that moment`,
-    details: { before: reached, after: after?.id ?? null },
+function before(points: readonly StoredRecoveryPoint[], read: ReadStreams, request: StreamRequest & { atMs: number; damaged: ReadonlyMap<string, string> }): StreamChoice | undefined {
+  const { atMs, generation } = request
+  const { streams } = read
+  const damaged = new Map([...request.damaged, ...read.damaged.map(({ repository, key, reason }) => [objectName(repository, key), reason] as const)])
+  const windows = exactWindows(points, streams, generation)
+  const earlier = windows.filter((window) => window.toMs < atMs).at(-1)
+  const later = windows.find((window) => window.fromMs > atMs)
+  const whole = points.filter(holdsHead).sort((a, b) => a.createdAt - b.createdAt)
+  const pointBefore = whole.filter((point) => point.createdAt <= atMs).at(-1)
+  const pointAfter = whole.find((point) => point.createdAt > atMs)
+  if (request.nearest) {
+    if (earlier === undefined || (pointBefore !== undefined && pointBefore.createdAt > earlier.toMs)) return undefined
+    const replay = chooseReplay(points, streams, { atMs: earlier.toMs, generation })
+    return replay === undefined ? undefined : choice(replay, read, { nearest: true })
+  }
+  const low = Math.max(earlier?.toMs ?? Number.NEGATIVE_INFINITY, pointBefore?.createdAt ?? Number.NEGATIVE_INFINITY)
+  const high = Math.min(later?.fromMs ?? Number.POSITIVE_INFINITY, pointAfter?.createdAt ?? Number.POSITIVE_INFINITY)
+  throw unreachable(atMs, { low: isoOf(low), high: isoOf(high), damaged })
+}
+
+function unreachable(atMs: number, near: { low: string | null; high: string | null; damaged: ReadonlyMap<string, string> }): PromDrError {
+  const { low, high, damaged } = near
+  const [broken] = damaged
+  const why = broken !== undefined ? `the log before it is damaged: ${broken[0]}: ${broken[1]}` : low === null ? 'it is before the first moment that was backed up' : high === null ? 'nothing was shipped after the newest moment' : 'the log has a gap there'
+  const nearest = [low && `before it ${low}`, high && `after it ${high}`].filter((text) => text !== null).join(', ')
+  return new PromDrError('MOMENT_UNREACHABLE', `${new Date(atMs).toISOString()} cannot be reached: ${why}; nearest is ${nearest}`, {
+    hint: low === null ? `restore --at ${high ?? 'latest'}` : `restore --at ${low}, or add --nearest to take that moment`,
+    details: { before: low, after: high },
   })
 }
 
-function choice(replay: WalReplay, streams: readonly ReadStream[], at: Pick<StreamChoice, 'atMs' | 'nearest'>): StreamChoice {
+function isoOf(ms: number): string | null {
+  return Number.isFinite(ms) ? new Date(ms).toISOString() : null
+}
+
+function choice(replay: WalReplay, { streams, damaged }: ReadStreams, { nearest }: Pick<StreamChoice, 'nearest'>): StreamChoice {
   const stream = streams.find((candidate) => candidate.repository === replay.repository && candidate.generation.id === replay.generation)
   if (stream === undefined) throw new PromDrError('INTERNAL', `the stream ${replay.generation} was planned with but is not there`)
-  return { replay, stream, ...at }
+  return { replay, stream, atMs: replay.cutAt, nearest, damaged }
 }
 
 /**
  * The plan of the base recovery point with the log on top: without its head block, which the log stands for better (scrapes in
  * flight), without in-order blocks that reach beyond the moment, with the deletions in blocks that were seen by then.
  */
-export function withStream(plan: RestorePlan<StoredRecoveryPoint>, { replay, stream, atMs, nearest }: StreamChoice, slackMs: number): RestorePlan<StoredRecoveryPoint> {
+export function withStream(plan: RestorePlan<StoredRecoveryPoint>, choice: StreamChoice, request: { slackMs: number; includeDeletes: boolean }): RestorePlan<StoredRecoveryPoint> {
+  const { replay, stream, atMs, nearest } = choice
   const limit = atMs ?? Number.POSITIVE_INFINITY
-  const deletions = new Map(stream.deletions.filter((deletion) => deletion.seenAt <= limit && deletion.seenAt > plan.point.createdAt).map((deletion) => [deletion.ulid, { sha256: deletion.sha256, sizeBytes: deletion.sizeBytes }]))
-  const blocks = plan.point.blocks
-    .filter((block) => !block.inOrder || block.maxTime <= limit)
-    .map((block) => ({ ...block, ...(deletions.has(block.ulid) && { tombstones: deletions.get(block.ulid) as { sha256: string; sizeBytes: number } }) }))
+  const deletions = deletionsFor(plan.point, stream, { limitMs: limit, includeDeletes: request.includeDeletes })
+  const blocks = blocksUntil(plan.point.blocks, limit)
+    .map((block) => ({ ...block, ...deletions.tombstones.get(block.ulid) }))
     .sort((a, b) => b.maxTime - a.maxTime || (a.ulid < b.ulid ? 1 : -1))
-  const shipped = piecesUntil(replay.pieces, limit + slackMs).reduce<number | null>((newest, piece) => (piece.newestSample === null ? newest : Math.max(newest ?? piece.newestSample, piece.newestSample)), null)
+  const shipped = piecesUntil(replay.pieces, limit + request.slackMs).reduce<number | null>((newest, piece) => (piece.newestSample === null ? newest : Math.max(newest ?? piece.newestSample, piece.newestSample)), null)
   const newestBlock = blocks.reduce<number | null>((newest, block) => Math.max(newest ?? block.maxTime - 1, block.maxTime - 1), null)
   const reached = Math.max(shipped ?? Number.NEGATIVE_INFINITY, newestBlock ?? Number.NEGATIVE_INFINITY)
+  const shortLog = atMs !== undefined && !nearest && replay.knownUntil < limit + request.slackMs ? [`the log is known up to ${new Date(replay.knownUntil).toISOString()}: of scrapes that began before the moment and ended after that, samples may be missing`] : []
   return {
     ...plan,
     point: { ...plan.point, head: { kind: 'empty' } },
     blocks,
     recoverableAt: Number.isFinite(reached) ? Math.min(reached, limit) : null,
     stoppedBy: nearest ? 'nearest' : replay.stoppedBy,
-    warnings: plan.warnings.filter((warning) => !warning.includes('without the head')),
+    warnings: [...plan.warnings.filter((warning) => !warning.includes('without the head')), ...deletions.warnings, ...choice.damaged.map(({ repository, reason }) => `${repository}: ${reason}: what it says of the log is not known`), ...shortLog],
   }
 }

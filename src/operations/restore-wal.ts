@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Progress } from '../domain/progress.ts'
-import { type WalReplay, piecesUntil } from '../domain/wal-plan.ts'
+import { type DatedPiece, type LogSpan, type WalReplay, datePieces, piecesUntil } from '../domain/wal-plan.ts'
 import type { WalPiece } from '../domain/wal-stream.ts'
 import { PromDrError } from '../errors.ts'
-import { checkpointFileKey } from '../repository/wal-stream.ts'
-import { readWal } from '../repository/wal-compression.ts'
+import { checkpointFileKey, readSegmentTimes } from '../repository/wal-stream.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import { RecordCutter } from '../tsdb/wal/cut-record.ts'
+import type { FramedRecord } from '../tsdb/wal/framed-record.ts'
 import { SegmentReader } from '../tsdb/wal/segment-reader.ts'
 import { WalWriter } from '../tsdb/wal/wal-writer.ts'
+import { fetchLog } from './fetch-log.ts'
 
 export interface ReplayRequest {
   store: ObjectStore
@@ -45,117 +46,143 @@ export interface ReplayOutcome {
 /**
  * Writes the log that a restore needs into staging: one new WAL, numbered from 0, with the records of the checkpoint and of what
  * followed it, cut exactly at the moment asked for. Every piece is checked against its digest and every record against its
- * checksum before it is written, since a server that starts on a damaged log throws the rest of it away.
+ * checksum, since a server that starts on a damaged log throws the rest of it away; staging is of no use when this fails.
  * @throws DAMAGED naming the object
  */
 export async function writeReplay(request: ReplayRequest): Promise<ReplayOutcome> {
   const outcome: ReplayOutcome = { bytes: 0, newestSampleMs: undefined, samplesKept: 0, samplesCut: 0, ambiguousDeletions: 0, unknownKept: 0, unknownDropped: 0, names: ['wal'] }
-  const { replay, atMs, slackMs } = request
-  const untilMs = atMs === undefined ? Number.POSITIVE_INFINITY : atMs + slackMs
-  const pieces = piecesUntil(replay.pieces, untilMs)
-  await writeLog(request, outcome, { name: 'wal', pieces })
-  const wbl = replay.wbl.filter((piece) => piece.seenAt <= untilMs)
-  if (wbl.length > 0) {
-    await writeLog(request, outcome, { name: 'wbl', pieces: wbl })
+  const { replay } = request
+  await writeLog(request, outcome, { name: 'wal', pieces: replay.pieces })
+  if (piecesUntil(replay.wbl, untilMs(request)).length > 0) {
+    await writeLog(request, outcome, { name: 'wbl', pieces: replay.wbl })
     outcome.names.unshift('wbl')
   }
   return outcome
 }
 
-/** When what is being read was first seen: after `fromMs`, at `toMs` at the latest. */
-interface Seen {
-  fromMs: number
-  toMs: number
+function untilMs({ atMs, slackMs }: ReplayRequest): number {
+  return atMs === undefined ? Number.POSITIVE_INFINITY : atMs + slackMs
 }
 
 async function writeLog(request: ReplayRequest, outcome: ReplayOutcome, log: { name: 'wal' | 'wbl'; pieces: readonly WalPiece[] }): Promise<void> {
-  const writer = new WalWriter(join(request.staging, log.name))
-  let seen: Seen = { fromMs: Number.NEGATIVE_INFINITY, toMs: Number.NEGATIVE_INFINITY }
-  const cutter = new RecordCutter({
-    atMs: request.atMs ?? Number.MAX_SAFE_INTEGER,
-    tombstone: (tombstone) => {
-      if (request.atMs === undefined || seen.toMs <= request.atMs) return tombstone
-      if (seen.fromMs >= request.atMs) return undefined
-      if (request.includeDeletes) return tombstone
-      outcome.ambiguousDeletions += 1
-      return undefined
-    },
-    unknown: request.atMs === undefined ? 'keep' : 'drop',
-    mmapMarkers: 'drop',
-  })
+  const copy = new LogCopy(request, log.name)
   try {
-    if (log.name === 'wal') await copyCheckpoint(request, outcome, { cutter, writer })
-    for (const segment of bySegment(log.pieces)) {
-      const reader = new SegmentReader(segment[0]?.key ?? log.name)
-      const hash = createHash('sha256')
-      for (const piece of segment) {
-        seen = { fromMs: seen.toMs, toMs: piece.seenAt }
-        await copyPiece(request, { piece, reader, hash, cutter, writer })
-        outcome.bytes += piece.end - piece.start
-        request.progress.advance(piece.storedBytes)
-      }
-    }
-    await writer.close()
+    if (log.name === 'wal') await copy.checkpoint()
+    await copy.pieces(await dated(request, piecesUntil(log.pieces, untilMs(request))))
+    await copy.writer.close()
   } catch (error) {
-    await writer.abandon()
+    await copy.writer.abandon()
     throw error
   }
-  tally(outcome, cutter)
-}
-
-async function copyPiece(request: ReplayRequest, of: { piece: WalPiece; reader: SegmentReader; hash: ReturnType<typeof createHash>; cutter: RecordCutter; writer: WalWriter }): Promise<void> {
-  const { piece, reader, hash, cutter, writer } = of
-  for await (const bytes of readWal(request.store, piece.key, { length: piece.end - piece.start, signal: request.signal })) {
-    request.signal.throwIfAborted()
-    hash.update(bytes)
-    await copyRecords(bytes, reader, { cutter, writer })
-  }
-  const digest = hash.copy().digest('hex')
-  if (digest !== piece.digest) throw damaged(piece.key, `the segment's SHA-256 up to its end is ${digest}`)
-  if (reader.settledEnd !== piece.end) throw damaged(piece.key, `its last whole record ends at byte ${reader.settledEnd} of the segment, not at ${piece.end}`)
-}
-
-async function copyCheckpoint(request: ReplayRequest, outcome: ReplayOutcome, to: { cutter: RecordCutter; writer: WalWriter }): Promise<void> {
-  const { checkpoint, generation } = request.replay
-  for (const file of checkpoint?.files ?? []) {
-    const key = checkpointFileKey(request.instance, generation, { segment: checkpoint?.segment ?? 0, file })
-    const reader = new SegmentReader(key)
-    const hash = createHash('sha256')
-    for await (const bytes of readWal(request.store, key, { length: file.length, signal: request.signal })) {
-      request.signal.throwIfAborted()
-      hash.update(bytes)
-      await copyRecords(bytes, reader, to)
-    }
-    if (hash.digest('hex') !== file.digest) throw damaged(key, 'its SHA-256 is not the one in its name')
-    if (reader.end().state !== 'whole') throw damaged(key, 'it ends within a record')
-    outcome.bytes += file.length
-  }
-}
-
-/** Reading is push and writing waits for the disk: the records of one push are kept for that long. */
-async function copyRecords(bytes: Buffer, reader: SegmentReader, to: { cutter: RecordCutter; writer: WalWriter }): Promise<void> {
-  const records: Uint8Array[] = []
-  reader.push(bytes, (record) => {
-    const left = to.cutter.cut(record.content(), record)
-    // Content that was not packed is lent from the bytes that were pushed.
-    if (left !== undefined) records.push(record.compression === 'none' ? Uint8Array.from(left) : left)
-  })
-  for (const record of records) await to.writer.append(record)
-}
-
-function bySegment(pieces: readonly WalPiece[]): WalPiece[][] {
-  const segments = new Map<number, WalPiece[]>()
-  for (const piece of pieces) segments.set(piece.segment, [...(segments.get(piece.segment) ?? []), piece])
-  return [...segments].sort(([a], [b]) => a - b).map(([, list]) => list)
-}
-
-function tally(outcome: ReplayOutcome, { counts }: RecordCutter): void {
+  const { counts } = copy.cutter
+  outcome.bytes += copy.bytes
+  outcome.ambiguousDeletions += copy.ambiguousDeletions
   outcome.samplesKept += counts.samples.kept
   outcome.samplesCut += counts.samples.dropped
   if (counts.newestSampleMs !== undefined) outcome.newestSampleMs = Math.max(outcome.newestSampleMs ?? counts.newestSampleMs, counts.newestSampleMs)
   for (const { kept, dropped } of counts.unknown.values()) {
     outcome.unknownKept += kept
     outcome.unknownDropped += dropped
+  }
+}
+
+/** With the times of the stretches of sealed segments, where it matters which of them came after the moment. */
+async function dated(request: ReplayRequest, pieces: readonly WalPiece[]): Promise<DatedPiece[]> {
+  const { store, instance, replay, atMs, signal } = request
+  const parts = new Map<string, readonly { end: number; seenAt: number }[]>()
+  for (const piece of pieces) {
+    if (!piece.sealed || atMs === undefined || piece.seenAt <= atMs) continue
+    const times = await readSegmentTimes(store, instance, { generation: replay.generation, log: piece.log, segment: piece.segment, digest: piece.digest, signal })
+    if (times !== undefined && times.at(-1)?.end === piece.end) parts.set(piece.key, times)
+  }
+  return datePieces(pieces, parts)
+}
+
+/** Copies the records of one log, cut at the moment. */
+class LogCopy {
+  readonly cutter: RecordCutter
+  readonly writer: WalWriter
+  bytes = 0
+  ambiguousDeletions = 0
+  readonly #request: ReplayRequest
+  readonly #untilMs: number
+  /** When what is being copied was logged. */
+  #span: LogSpan = { end: 0, seenAt: Number.NEGATIVE_INFINITY, loggedAfter: Number.NEGATIVE_INFINITY }
+
+  constructor(request: ReplayRequest, name: 'wal' | 'wbl') {
+    const { atMs } = request
+    this.#request = request
+    this.#untilMs = untilMs(request)
+    this.writer = new WalWriter(join(request.staging, name))
+    this.cutter = new RecordCutter({
+      atMs: atMs ?? Number.MAX_SAFE_INTEGER,
+      tombstone: (tombstone) => (this.#takesDeletion() ? tombstone : undefined),
+      unknown: atMs === undefined ? 'keep' : 'drop',
+      mmapMarkers: 'drop',
+    })
+  }
+
+  async checkpoint(): Promise<void> {
+    const { store, instance, replay, signal } = this.#request
+    const { checkpoint } = replay
+    if (checkpoint === undefined) return
+    this.#span = { end: 0, seenAt: checkpoint.seenAt, loggedAfter: Number.NEGATIVE_INFINITY }
+    const files = checkpoint.files.map((file) => ({ ...file, key: checkpointFileKey(instance, replay.generation, { segment: checkpoint.segment, file }) }))
+    for await (const { object, bytes } of fetchLog(files, { store, signal })) {
+      const reader = new SegmentReader(object.key)
+      const hash = createHash('sha256')
+      for await (const chunk of bytes) {
+        hash.update(chunk)
+        await this.#records(chunk, reader, undefined)
+      }
+      if (hash.digest('hex') !== object.digest) throw damaged(object.key, 'its SHA-256 is not the one in its name')
+      if (reader.end().state !== 'whole') throw damaged(object.key, 'it ends within a record')
+      this.bytes += object.length
+    }
+  }
+
+  async pieces(pieces: readonly DatedPiece[]): Promise<void> {
+    const { store, progress, signal } = this.#request
+    const objects = pieces.map(({ piece, spans }) => ({ key: piece.key, length: piece.end - piece.start, piece, spans }))
+    let segment = { number: -1, reader: new SegmentReader(''), hash: createHash('sha256') }
+    for await (const { object, bytes } of fetchLog(objects, { store, signal })) {
+      const { piece } = object
+      if (piece.segment !== segment.number) segment = { number: piece.segment, reader: new SegmentReader(piece.key), hash: createHash('sha256') }
+      for await (const chunk of bytes) {
+        segment.hash.update(chunk)
+        await this.#records(chunk, segment.reader, object.spans)
+      }
+      const digest = segment.hash.copy().digest('hex')
+      if (digest !== piece.digest) throw damaged(piece.key, `the segment's SHA-256 up to its end is ${digest}`)
+      if (segment.reader.settledEnd !== piece.end) throw damaged(piece.key, `its last whole record ends at byte ${segment.reader.settledEnd} of the segment, not at ${piece.end}`)
+      this.bytes += object.length
+      progress.advance(piece.storedBytes)
+    }
+  }
+
+  /** Reading is push and writing waits for the disk: the records of one push are kept for that long. */
+  async #records(bytes: Buffer, reader: SegmentReader, spans: readonly LogSpan[] | undefined): Promise<void> {
+    this.#request.signal.throwIfAborted()
+    const records: { content: Uint8Array; record: FramedRecord }[] = []
+    reader.push(bytes, (record) => {
+      if (spans !== undefined) this.#span = spans.find(({ end }) => record.endOffset <= end) ?? (spans.at(-1) as LogSpan)
+      if (this.#span.loggedAfter > this.#untilMs) return
+      const content = this.cutter.cut(record.content(), record)
+      if (content !== undefined) records.push({ content, record })
+    })
+    for (const { content, record } of records) {
+      // Only packing that every server reads is kept as it is.
+      if (content === record.content() && record.compression === 'snappy') await this.writer.appendStored({ compression: 'snappy', bytes: record.stored })
+      else await this.writer.append(content)
+    }
+  }
+
+  #takesDeletion(): boolean {
+    const { atMs, includeDeletes } = this.#request
+    if (atMs === undefined || this.#span.seenAt <= atMs) return true
+    if (this.#span.loggedAfter >= atMs) return false
+    if (!includeDeletes) this.ambiguousDeletions += 1
+    return includeDeletes
   }
 }
 

@@ -5,7 +5,7 @@ import { blockBytes } from '../domain/recovery-point.ts'
 import type { KnownAnswers } from '../domain/known-answers.ts'
 import type { RestorePlan } from '../domain/restore-plan.ts'
 import type { PreflightCheck } from '../domain/restore-preflight.ts'
-import { PromDrError, messageOf } from '../errors.ts'
+import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import { decodeKnownAnswers } from '../repository/known-answers-codec.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import { recordRestore } from '../repository/records.ts'
@@ -20,6 +20,7 @@ import { type RestoreChoice, chooseRestore } from './restore-choice.ts'
 import { type FetchOutcome, fetchBlocks } from './restore-fetch.ts'
 import { type StreamChoice, chooseStream, withStream } from './restore-stream.ts'
 import { type ReplayOutcome, writeReplay } from './restore-wal.ts'
+import { objectName } from './wal-streams.ts'
 import type { RestorePlanReport, RestoreReport, RestoreRequest } from './restore-report.ts'
 import { type TargetJudgement, type TargetProbe, judgeTarget } from './restore-target.ts'
 import { Stopwatch } from './stopwatch.ts'
@@ -56,11 +57,12 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
   const target = resolve(request.target ?? context.settings.target ?? missingTarget())
   const sources = await watch.time('read repositories', () => readSources(context.repositories, { repositories: request.repositories, instance, signal: context.signal }))
   await requireInstance(sources, instance, context.signal)
-  const { choice, plan, stream } = await watch.time('plan', () => choosePlan(context, { sources, instance, request }))
+  const damagedLog = new Map<string, string>()
+  const { choice, plan, stream } = await watch.time('plan', () => choosePlan(context, { sources, instance, request, damagedLog }))
   // Known answers that cannot be read must not come to light when everything is in place.
   const knownAnswers = request.start ? answersLeft(await decodeKnownAnswers(plan.point.knownAnswers), plan, stream) : undefined
   const judgement = await watch.time('check the target', () => judgeTarget(context.probe, { target, plan, request, configuredOwner: context.settings.owner, configuredRetentionMs: context.settings.retentionMs, nowMs: requestedAtMs, signal: context.signal }))
-  const run: Run = { context, request, watch, sources, choice, plan, stream, judgement, target, instance, requestedAtMs }
+  const run: Run = { context, request, watch, sources, choice, plan, stream, damagedLog, judgement, target, instance, requestedAtMs }
   if (request.dryRun) return report(run, {})
   refuseFailed(judgement.checks)
   const brought = await bringBack(run)
@@ -71,13 +73,13 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
 }
 
 /** The WAL stream where it brings the server to the moment, a recovery point alone otherwise. */
-async function choosePlan(context: RestoreContext, of: { sources: Sources; instance: string; request: RestoreRequest }) {
-  const { sources, instance, request } = of
+async function choosePlan(context: RestoreContext, of: Pick<Run, 'sources' | 'instance' | 'request' | 'damagedLog'>) {
+  const { sources, instance, request, damagedLog } = of
   const { signal } = context
-  const stream = await chooseStream(sources, { instance, at: request.at, nearest: request.nearest, signal })
+  const stream = await chooseStream(sources, { instance, at: request.at, nearest: request.nearest, generation: request.generation, damaged: damagedLog, signal })
   const at = stream === undefined ? request.at : { kind: 'recovery-point' as const, id: stream.replay.baseId }
   const choice = await chooseRestore(sources, { instance, at, nearest: request.nearest, signal })
-  return { choice, stream, plan: stream === undefined ? choice.plan : withStream(choice.plan, stream, slackMs(choice.plan.point)) }
+  return { choice, stream, plan: stream === undefined ? choice.plan : withStream(choice.plan, stream, { slackMs: slackMs(choice.plan.point), includeDeletes: request.includeDeletes }) }
 }
 
 /** How long after a moment its samples may still be logged: a scrape that began before it has its timeout to end. */
@@ -100,6 +102,8 @@ interface Run {
   choice: RestoreChoice
   plan: RestorePlan<StoredRecoveryPoint>
   stream: StreamChoice | undefined
+  /** What was found to be wrong with objects of the log, by repository and key. */
+  damagedLog: Map<string, string>
   judgement: TargetJudgement
   target: string
   instance: string
@@ -125,30 +129,57 @@ interface Brought extends FetchOutcome {
 }
 
 async function bringBack(run: Run): Promise<Brought> {
-  const { context, request, watch, plan, judgement, target } = run
-  const { resume } = judgement
-  const ulids = plan.blocks.map((block) => block.ulid)
-  const replacedTo = request.replace ? `${replacedPrefix}${new Date(run.requestedAtMs).toISOString().replace(/[:.]/g, '-')}` : null
-  const note: IncompleteRestore = resume === undefined
-    ? { version: 1, instance: run.instance, recoveryPoint: plan.point.id, names: run.stream === undefined ? ulids : ['wbl', 'wal', ...ulids], replacedTo, phase: 'staging', startedAt: new Date(run.requestedAtMs).toISOString() }
-    : { ...resume, replacedTo: resume.replacedTo ?? replacedTo }
+  const { context, request, watch, judgement, target } = run
+  const replacedTo = judgement.resume?.replacedTo ?? (request.replace ? `${replacedPrefix}${new Date(run.requestedAtMs).toISOString().replace(/[:.]/g, '-')}` : null)
+  const placing = judgement.resume?.phase === 'placing' ? { ...judgement.resume, replacedTo } : undefined
   await makeDirectory(target)
   // The note comes first: staging without it belongs to nobody, and what it does not name is never put in place.
-  await writeIncomplete(target, note)
-  await clearLeftovers(target, { keepStaging: resume !== undefined })
+  await writeIncomplete(target, placing ?? noteOf(run, replacedTo))
+  await clearLeftovers(target, { keepStaging: judgement.resume !== undefined })
   await makeDirectory(stagingPath(target))
-  const fetched = note.phase === 'placing' ? { bytes: 0, resumedBytes: 0, repaired: [] } : await watch.time('fetch and check', () => fetch(run))
-  const replay = run.stream === undefined || note.phase === 'placing' ? undefined : await watch.time('replay log', () => bringLog(run, run.stream as StreamChoice))
+  const replay = placing === undefined && run.stream !== undefined ? await watch.time('replay log', () => bringWholeLog(run, replacedTo)) : undefined
+  const fetched = placing === undefined ? await watch.time('fetch and check', () => fetch(run)) : { bytes: 0, resumedBytes: 0, repaired: [] }
+  const { plan, stream } = run
   // What the log really held is known only now.
   if (replay?.newestSampleMs !== undefined) plan.recoverableAt = replay.newestSampleMs
-  const names = run.stream === undefined ? ulids : [...(replay?.names ?? ['wbl', 'wal']), ...ulids]
-  const restored = { version: 1, instance: run.instance, recoveryPoint: plan.point.id, ...(run.stream !== undefined && { generation: run.stream.replay.generation }), recoverableAt: isoOrNull(plan.recoverableAt), restoredAt: context.clock.now().toISOString() }
+  const note = placing ?? noteOf(run, replacedTo, replay?.names)
+  const restored = { version: 1, instance: run.instance, recoveryPoint: plan.point.id, ...(stream !== undefined && { generation: stream.replay.generation }), recoverableAt: isoOrNull(plan.recoverableAt), restoredAt: context.clock.now().toISOString() }
   context.signal.throwIfAborted()
   const placed = await watch.time('put in place', async () => {
     await handOver(target, judgement.owner, { itselfOnly: true })
-    return placeRestore(target, { note: { ...note, names: note.phase === 'placing' ? note.names : names }, names: note.phase === 'placing' ? note.names : names, owner: judgement.owner, restored })
+    return placeRestore(target, { note, names: note.names, owner: judgement.owner, restored })
   })
-  return { ...fetched, repaired: [...run.choice.repaired, ...fetched.repaired], replacedTo: placed.replacedTo, replay }
+  return { ...fetched, repaired: [...run.choice.repaired, ...repairedLog(run), ...fetched.repaired], replacedTo: placed.replacedTo, replay }
+}
+
+function noteOf(run: Run, replacedTo: string | null, logs: readonly string[] = ['wbl', 'wal']): IncompleteRestore {
+  const names = [...(run.stream === undefined ? [] : logs), ...run.plan.blocks.map((block) => block.ulid)]
+  return { version: 1, instance: run.instance, recoveryPoint: run.plan.point.id, names, replacedTo, phase: 'staging', startedAt: run.judgement.resume?.startedAt ?? new Date(run.requestedAtMs).toISOString() }
+}
+
+/** Each damaged object is passed over: another repository may have the log, or it ends before it. What is restored then is planned anew. */
+async function bringWholeLog(run: Run, replacedTo: string | null): Promise<ReplayOutcome | undefined> {
+  for (;;) {
+    if (run.stream === undefined) return undefined
+    try {
+      return await bringLog(run, run.stream)
+    } catch (error) {
+      const key = hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND') ? error.details?.['key'] : undefined
+      if (typeof key !== 'string') throw error
+      run.damagedLog.set(objectName(run.stream.replay.repository, key), messageOf(error))
+      run.context.logger.warn({ repository: run.stream.replay.repository, key, error: messageOf(error) }, 'an object of the log is damaged or missing: the restore goes on without it')
+      const { choice, plan, stream } = await choosePlan(run.context, run)
+      Object.assign(run, { choice, plan: stream === undefined ? { ...plan, stoppedBy: 'gap' } : plan, stream })
+      await clearLog(stagingPath(run.target))
+      await writeIncomplete(run.target, noteOf(run, replacedTo))
+    }
+  }
+}
+
+/** Where another repository stood in for the one that lost something. */
+function repairedLog(run: Run): FetchOutcome['repaired'] {
+  const from = run.stream?.replay.repository
+  return [...run.damagedLog].flatMap(([name, reason]) => (from === undefined || name.startsWith(`${from}: `) ? [] : [{ key: name.slice(name.indexOf(': ') + 2), from, reason }]))
 }
 
 async function bringLog(run: Run, stream: StreamChoice): Promise<ReplayOutcome> {
@@ -194,7 +225,7 @@ async function askServer(run: Run, answers: KnownAnswers): Promise<AnswerCheck> 
 function report(run: Run, done: { brought?: Brought; answers?: AnswerCheck | undefined }): RestoreReport {
   const { plan, request, sources } = run
   const planned = planReport(run)
-  const warnings = [...plan.warnings, ...sources.repositories.flatMap((source) => source.instances.flatMap((instance) => instance.damaged.map(({ key, reason }) => `${source.name}: ${key} is damaged: ${reason}`)))]
+  const warnings = [...plan.warnings, ...[...run.damagedLog.values()].map((reason) => `the log was taken without a damaged object: ${reason}`), ...sources.repositories.flatMap((source) => source.instances.flatMap((instance) => instance.damaged.map(({ key, reason }) => `${source.name}: ${key} is damaged: ${reason}`)))]
   const { answers, brought } = done
   if (answers !== undefined && answers.report.series + answers.report.queries === 0) warnings.push('the recovery point has no known answers: that the server answers correctly could not be shown')
   warnings.push(...replayWarnings(brought?.replay))

@@ -3,7 +3,7 @@ import { expectGolden } from '../support/golden.ts'
 import { damagedVerifyReport, refusedPlan, verifyReport } from './reports.ts'
 import { runInProcess } from './terminal.ts'
 
-const verbs = ['init', 'doctor', 'backup', 'ship', 'list', 'show', 'verify', 'restore', 'completion']
+const verbs = ['init', 'doctor', 'backup', 'ship', 'status', 'list', 'show', 'verify', 'restore', 'completion']
 const id = '20261121T030000Z-79535b5f'
 
 describe('help', () => {
@@ -42,6 +42,7 @@ describe('reports for people', () => {
     ['verify-read', ['verify', '--read-data'], { verify: async () => ({ ...verifyReport, checkedBytes: 5_000_000_000, checkedChunks: 1_200_000 }) }],
     ['restore', ['restore', '--at', 'latest'], {}],
     ['ship', ['ship', '--once'], {}],
+    ['status', ['status'], {}],
     ['restore-plan', ['restore', '--at', 'latest', '--dry-run'], { restore: async () => refusedPlan }],
     ['doctor', ['doctor'], {}],
     ['init', ['init'], {}],
@@ -61,7 +62,7 @@ describe('reports for people', () => {
 describe('hostile text from a repository', () => {
   const evil = '\u001b[2J\u001b]0;owned\u0007\r\nfake line\u202egnp.exe\u009b31m'
   const list = async () => ({
-    instances: [{ name: evil, recoverable: [], recoveryPoints: [] }],
+    instances: [{ name: evil, recoverable: [], gaps: [], branches: [], recoveryPoints: [] }],
     damaged: [{ repository: 'r', key: evil, reason: evil }],
     unreachable: [],
   })

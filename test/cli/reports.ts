@@ -5,6 +5,7 @@ import type { ListReport } from '../../src/operations/list-report.ts'
 import type { RestoreReport } from '../../src/operations/restore-report.ts'
 import type { ShipReport } from '../../src/operations/ship-report.ts'
 import type { ShowReport } from '../../src/operations/show-report.ts'
+import type { StatusReport } from '../../src/operations/status-report.ts'
 import type { VerifyReport } from '../../src/operations/verify-report.ts'
 
 const id = '20261121T030000Z-79535b5f'
@@ -52,7 +53,12 @@ export const listReport: ListReport = {
   instances: [
     {
       name: 'prom-a',
-      recoverable: [{ from: '2026-11-20T03:00:00.000Z', to: '2026-11-21T02:59:58.120Z', exact: false }],
+      recoverable: [
+        { from: '2026-11-18T03:00:00.000Z', to: '2026-11-20T03:00:00.000Z', exact: false },
+        { from: '2026-11-20T04:00:00.000Z', to: '2026-11-21T03:04:11.120Z', exact: true },
+      ],
+      gaps: [{ from: '2026-11-20T03:00:10.000Z', to: '2026-11-20T04:00:00.000Z', reason: 'segment 00000003 was removed before all of it was shipped', repository: 'near' }],
+      branches: [{ generation: '20261119T061635Z-aaaaaaaa', repository: 'primary', from: '2026-11-19T06:16:35.000Z', to: '2026-11-19T08:00:00.000Z' }],
       recoveryPoints: [
         { id, createdAt: '2026-11-21T03:00:00.412Z', maxTime: '2026-11-21T02:59:58.120Z', tiers: ['hourly', 'daily'], bytes: 123_456_789, blocks: 13, headIncluded: true, held: true, repositories: ['primary', 'near'] },
         { id: '20261120T030000Z-0000000a', createdAt: '2026-11-20T03:00:00.000Z', maxTime: null, tiers: [], bytes: 812, blocks: 0, headIncluded: false, held: false, repositories: ['primary'] },
@@ -195,4 +201,25 @@ export const shipReport: ShipReport = {
     { name: 'near', url: 'file:///srv/near', ok: false, generation: null, shippedTo: null, newestSample: null, lagSeconds: null, parts: 0, bytes: 0, gaps: [], error: { code: 'STORE_UNREACHABLE', message: '/srv/near is not there', hint: 'mount it' } },
   ],
   corruption: [],
+}
+
+export const statusReport: StatusReport = {
+  instances: [
+    {
+      name: 'prom-a', rpoSeconds: 7.2, shippedTo: '00000005:26320', generation: '20261121T061635Z-aaaaaaaa', newestSample: '2026-11-21T11:59:52.800Z', heartbeatAt: '2026-11-21T11:59:55.000Z',
+      lastRecoveryPointAt: '2026-11-21T11:00:00.412Z', lastVerifiedAt: '2026-11-21T04:00:09.000Z', lastDrill: null, health: 'ok', reason: 'shipped up to now',
+      repositories: [
+        { name: 'primary', rpoSeconds: 7.2, shippedTo: '00000005:26320', generation: '20261121T061635Z-aaaaaaaa', newestSample: '2026-11-21T11:59:52.800Z', heartbeatAt: '2026-11-21T11:59:55.000Z', lastRecoveryPointAt: '2026-11-21T11:00:00.412Z' },
+        { name: 'near', rpoSeconds: null, shippedTo: null, generation: null, newestSample: null, heartbeatAt: null, lastRecoveryPointAt: '2026-11-21T11:00:00.412Z' },
+      ],
+    },
+    {
+      name: 'prom-b', rpoSeconds: 4210, shippedTo: '00000002:512', generation: '20261121T061635Z-bbbbbbbb', newestSample: '2026-11-21T10:49:50.000Z', heartbeatAt: '2026-11-21T10:49:58.000Z',
+      lastRecoveryPointAt: '2026-11-21T10:00:00.000Z', lastVerifiedAt: null, lastDrill: null, health: 'shipper-dead',
+      reason: 'the shipper has given no sign of life since then: is "prom-dr ship" running, and does it reach the repository?',
+      repositories: [{ name: 'primary', rpoSeconds: 4210, shippedTo: '00000002:512', generation: '20261121T061635Z-bbbbbbbb', newestSample: '2026-11-21T10:49:50.000Z', heartbeatAt: '2026-11-21T10:49:58.000Z', lastRecoveryPointAt: '2026-11-21T10:00:00.000Z' }],
+    },
+  ],
+  damaged: [],
+  unreachable: [],
 }

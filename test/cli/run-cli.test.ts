@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { PromDrError } from '../../src/errors.ts'
-import { backupReport, damagedVerifyReport, listReport, refusedPlan, restoreReport, shipReport, verifyReport } from './reports.ts'
+import { backupReport, damagedVerifyReport, listReport, refusedPlan, restoreReport, shipReport, statusReport, verifyReport } from './reports.ts'
 import { type Scene, runInProcess } from './terminal.ts'
 
 const id = '20261121T030000Z-79535b5f'
@@ -34,7 +34,7 @@ describe('what a command asks for', () => {
   test('restore', async () => {
     const off = { repositories: [], dryRun: false, replace: false, nearest: false, includeDeletes: false, start: false, sideInstance: false }
     expect(await requestOf(['restore', '--at', 'latest'])).toEqual({ at: { kind: 'latest' }, ...off })
-    const argv = ['restore', '--at', '2h ago', '-t', '/t', '-i', 'b', '-r', 'near', '-n', '--replace', '--nearest', '--include-deletes', '--start', '--owner', 'a:b', '--retention', '15d', '--side-instance', '--disaster-at', '2026-11-21T11:00:00Z']
+    const argv = ['restore', '--at', '2h ago', '-t', '/t', '-i', 'b', '-r', 'near', '-n', '--replace', '--nearest', '--include-deletes', '--generation', 'g', '--start', '--owner', 'a:b', '--retention', '15d', '--side-instance', '--disaster-at', '2026-11-21T11:00:00Z']
     expect(await requestOf(argv)).toEqual({
       at: { kind: 'time', ms: Date.parse('2026-11-21T10:00:00Z') },
       target: '/t',
@@ -44,6 +44,7 @@ describe('what a command asks for', () => {
       replace: true,
       nearest: true,
       includeDeletes: true,
+      generation: 'g',
       start: true,
       owner: 'a:b',
       retentionMs: 1_296_000_000,
@@ -55,6 +56,11 @@ describe('what a command asks for', () => {
   test('ship', async () => {
     expect(await requestOf(['ship'])).toEqual({ once: false, adopt: false, newGeneration: false, repositories: [] })
     expect(await requestOf(['ship', '--once', '--adopt', '--new-generation', '-r', 'near'])).toEqual({ once: true, adopt: true, newGeneration: true, repositories: ['near'] })
+  })
+
+  test('status', async () => {
+    expect(await requestOf(['status'])).toEqual({ repositories: [] })
+    expect(await requestOf(['status', '-i', 'b', '-r', 'near'])).toEqual({ instance: 'b', repositories: ['near'] })
   })
 
   test('init', async () => {
@@ -140,6 +146,9 @@ describe('exit codes', () => {
     ['a verification that could not reach one repository', ['verify'], { verify: async () => ({ ...verifyReport, unreachable: damagedVerifyReport.unreachable }) }, 3],
     ['a list with a damaged manifest', ['list'], {}, 5],
     ['a list without one of two repositories', ['list'], { list: async () => ({ ...listReport, damaged: [] }) }, 3],
+    ['a status', ['status'], {}, 0],
+    ['a status without one of two repositories', ['status'], { status: async () => ({ ...statusReport, unreachable: damagedVerifyReport.unreachable }) }, 3],
+    ['a status with a damaged heartbeat', ['status'], { status: async () => ({ ...statusReport, damaged: [{ repository: 'primary', key: 'k', reason: 'r' }] }) }, 5],
     ['a restore', ['restore', '--at', 'latest'], {}, 0],
     ['a restore whose answers differ', ['restore', '--at', 'latest'], { restore: async () => ({ ...restoreReport, answers: damagedVerifyReport.answers[0] ?? null }) }, 5],
     ['a dry run that would be refused', ['restore', '--at', 'latest', '-n'], { restore: async () => refusedPlan }, 4],

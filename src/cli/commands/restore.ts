@@ -13,6 +13,7 @@ interface RestoreOptions {
   target?: string
   instance?: string
   repository?: string[]
+  generation?: string
   dryRun: boolean
   replace: boolean
   nearest: boolean
@@ -35,6 +36,7 @@ export function restoreCommand(run: CommandRunner): Command {
     .option('-n, --dry-run', 'print the plan and the checks, and change nothing', false)
     .option('--replace', 'move what is in the target aside, into a directory inside it', false)
     .option('--nearest', 'take the recovery point before a moment that cannot be reached', false)
+    .option('--generation <id>', 'follow the history of this generation of the WAL (default: the newest)')
     .option('--include-deletes', 'take in deletions of which it is not known whether they came before the moment', false)
     .option('--start', 'then start a throwaway server on a clone of the result and ask it the known answers', false)
     .option('--owner <user[:group]>', 'who the files will belong to (default: as configured, or as at the source)', named('--owner', parseOwner))
@@ -60,7 +62,7 @@ export function restoreCommand(run: CommandRunner): Command {
 }
 
 function restoreRequest(options: RestoreOptions, context: CommandContext): RestoreRequest {
-  const { target, instance, owner, retention, disasterAt } = options
+  const { target, instance, owner, generation, retention, disasterAt } = options
   return {
     at: named('--at', (text) => parseMoment(text, context.now))(options.at),
     ...(target !== undefined && { target }),
@@ -69,6 +71,7 @@ function restoreRequest(options: RestoreOptions, context: CommandContext): Resto
     dryRun: options.dryRun,
     replace: options.replace,
     nearest: options.nearest,
+    ...(generation !== undefined && { generation }),
     includeDeletes: options.includeDeletes,
     start: options.start,
     ...(owner !== undefined && { owner }),

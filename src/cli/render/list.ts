@@ -15,6 +15,8 @@ function renderInstance(instance: ListReport['instances'][number], style: Style)
   const windows = instance.recoverable.map(
     ({ from, to, exact }) => ['recoverable', from === to ? formatInstant(from) : `${formatInstant(from)} to ${formatInstant(to)}, ${exact ? 'any moment' : 'at its recovery points'}`] as const,
   )
+  const gaps = instance.gaps.map(({ from, to, reason, repository }) => ['gap', `${from === null ? 'everything' : formatInstant(from)} to ${formatInstant(to)}, in ${repository}: ${reason}`] as const)
+  const branches = instance.branches.map(({ generation, repository, from, to }) => ['other history', `${formatInstant(from)} to ${formatInstant(to)}, in ${repository}: --generation ${generation}`] as const)
   const columns = [
     { title: 'RECOVERY POINT' },
     { title: 'NEWEST SAMPLE' },
@@ -24,7 +26,7 @@ function renderInstance(instance: ListReport['instances'][number], style: Style)
     { title: 'TIERS' },
     { title: 'REPOSITORIES' },
   ]
-  return [title, facts(windows, style), table(columns, instance.recoveryPoints.map(row), style)].filter((part) => part !== '').join('\n')
+  return [title, facts([...windows, ...gaps, ...branches], style), table(columns, instance.recoveryPoints.map(row), style)].filter((part) => part !== '').join('\n')
 }
 
 function row(point: ListedRecoveryPoint): string[] {

@@ -52,7 +52,11 @@ export class WalWriter {
   /** Appends a record, which may be reused when the promise has resolved. */
   async append(content: Uint8Array): Promise<void> {
     const packed = compress(this.#compression, content)
-    const stored = packed === undefined ? { compression: 'none' as const, bytes: content } : { compression: this.#compression, bytes: packed }
+    await this.appendStored(packed === undefined ? { compression: 'none', bytes: content } : { compression: this.#compression, bytes: packed })
+  }
+
+  /** Appends a record as it lies in another log, without packing it anew. The bytes may be reused when the promise has resolved. */
+  async appendStored(stored: { compression: Compression; bytes: Uint8Array }): Promise<void> {
     // Where Prometheus would leave an empty segment behind for a record larger than a segment, this does not.
     if (this.#frames.sizeBytes > 0 && !this.#frames.hasRoomFor(stored.bytes.length)) await this.endSegment()
     if (this.#handle === undefined) await this.#beginSegment()

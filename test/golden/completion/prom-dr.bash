@@ -3,7 +3,7 @@ _prom_dr() {
   local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" verb='' index words=''
   for ((index = 1; index < COMP_CWORD; index++)); do
     case "${COMP_WORDS[index]}" in
-      -c|--config|--log-level|-o|--output|--head|-r|--repository|-i|--instance|--read-data-subset|--at|-t|--target|--owner|--retention|--disaster-at) ((index++)) ;;
+      -c|--config|--log-level|-o|--output|--head|-r|--repository|-i|--instance|--read-data-subset|--at|-t|--target|--generation|--owner|--retention|--disaster-at) ((index++)) ;;
       -*) ;;
       *) verb="${COMP_WORDS[index]}"; break ;;
     esac
@@ -14,6 +14,8 @@ _prom_dr() {
     "backup --head") COMPREPLY=($(compgen -W 'auto always never' -- "$current")); return ;;
     "backup -r"|"backup --repository") return ;;
     "ship -r"|"ship --repository") return ;;
+    "status -i"|"status --instance") return ;;
+    "status -r"|"status --repository") return ;;
     "list -i"|"list --instance") return ;;
     "list -r"|"list --repository") return ;;
     "show -i"|"show --instance") return ;;
@@ -25,6 +27,7 @@ _prom_dr() {
     "restore -t"|"restore --target") COMPREPLY=($(compgen -d -- "$current")); return ;;
     "restore -i"|"restore --instance") return ;;
     "restore -r"|"restore --repository") return ;;
+    "restore --generation") return ;;
     "restore --owner") return ;;
     "restore --retention") return ;;
     "restore --disaster-at") return ;;
@@ -32,17 +35,18 @@ _prom_dr() {
     *" --log-level") COMPREPLY=($(compgen -W 'fatal error warn info debug trace silent' -- "$current")); return ;;
   esac
   case "$verb" in
-    '') words='init doctor backup ship list show verify restore completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    '') words='init doctor backup ship status list show verify restore completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     init) words='-o --output --stdout -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     doctor) words='-c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     backup) words='--head --adopt -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     ship) words='--once --adopt --new-generation -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    status) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     list) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     show) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     verify) words='--read-data --read-data-subset --start-server -i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
-    restore) words='--at -t --target -i --instance -r --repository -n --dry-run --replace --nearest --include-deletes --start --owner --retention --side-instance --disaster-at -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    restore) words='--at -t --target -i --instance -r --repository -n --dry-run --replace --nearest --generation --include-deletes --start --owner --retention --side-instance --disaster-at -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     completion) words='bash zsh fish -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
-    help) words='init doctor backup ship list show verify restore completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    help) words='init doctor backup ship status list show verify restore completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }

@@ -1,0 +1,147 @@
+import { cp, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { list } from '../../src/operations/list.ts'
+import type { RestoreRequest } from '../../src/operations/restore-report.ts'
+import { status } from '../../src/operations/status.ts'
+import { createFileStore } from '../../src/stores/file-store.ts'
+import { createManualClock } from '../fakes/manual-clock.ts'
+import { temporaryDirectory } from '../support/cleanup.ts'
+import { operationsOn, rejectionOf } from '../support/operations.ts'
+import { type TestPrometheus, missingPrograms, startTestPrometheus, waitForSamples } from '../support/prometheus.ts'
+import { type Samples, differences, restored, samplesOf, samplesUntil } from '../support/shipped-server.ts'
+import { shipOnce } from '../support/shipping.ts'
+
+const { signal } = new AbortController()
+
+describe.skipIf(missingPrograms('prometheus'))('what a shipped stream reaches', () => {
+  let server: TestPrometheus
+  let root: string
+  let source: Samples
+  /** When each round had been shipped. */
+  const rounds: number[] = []
+  let pointMs: number
+
+  beforeAll(async () => {
+    server = await startTestPrometheus({ scrapeInterval: '500ms', retention: '10y' })
+    root = join(await temporaryDirectory('repository'), 'repository')
+    const store = createFileStore({ root })
+    await shipOnce(server.api, store)
+    await waitForSamples(server, 'up', 2)
+    pointMs = Date.parse((await operationsOn(server.api, store).backup()).recoveryPoint.createdAt)
+    for (let round = 0; round < 6; round += 1) {
+      await waitForSamples(server, 'up', 4 + 2 * round)
+      await shipOnce(server.api, store)
+      rounds.push(Date.now())
+    }
+    source = await samplesOf(server.api, { endMs: Date.now() })
+    await server.kill()
+  })
+
+  async function copyOf(): Promise<{ root: string; pieces(): Promise<string[]>; operations: ReturnType<typeof operationsOn> }> {
+    const own = join(await temporaryDirectory('copy'), 'repository')
+    await cp(root, own, { recursive: true })
+    const store = createFileStore({ root: own })
+    const pieces = async () => {
+      const keys: string[] = []
+      for await (const { key } of store.list('instances/prom-a/wal/')) if (/\/wal\/\d{8}\//.test(key)) keys.push(key)
+      return keys
+    }
+    return { root: own, pieces, operations: operationsOn(server.api, store) }
+  }
+
+  const at = (ms: number): Partial<RestoreRequest> => ({ at: { kind: 'time', ms } })
+
+  it('is any moment from the first recovery point to the last sign of life', async () => {
+    const report = await list({ repositories: [{ name: 'primary', store: createFileStore({ root }) }], signal }, { repositories: [] })
+    const [window, ...others] = report.instances[0]?.recoverable ?? []
+    expect(others).toEqual([])
+    expect(window).toMatchObject({ from: new Date(pointMs).toISOString(), exact: true })
+    expect(Date.parse(window?.to ?? '')).toBeGreaterThan(rounds.at(-2) as number)
+    expect(report.instances[0]).toMatchObject({ gaps: [], branches: [] })
+  })
+
+  it('ends where nothing was shipped any more: a later moment is refused with the last one, or taken with --nearest', async () => {
+    const { operations } = await copyOf()
+    const refused = await rejectionOf(operations.restore(join(await temporaryDirectory('target'), 'data'), { ...at(Date.now()), start: false }))
+    expect(refused).toMatchObject({ code: 'MOMENT_UNREACHABLE', details: { before: expect.stringMatching(/^20/), after: null } })
+    await restored(operations, { ...at(Date.now()), nearest: true }, async (api, report) => {
+      expect(report.stoppedBy).toBe('nearest')
+      const found = await samplesOf(api, { endMs: Date.now() + 1000 })
+      expect(differences(samplesUntil(source, Date.parse(report.recoverableAt ?? '')), found)).toEqual([])
+    })
+  })
+
+  it('begins with the first recovery point: an earlier moment is refused with that one', async () => {
+    const { operations } = await copyOf()
+    const refused = await rejectionOf(operations.restore(join(await temporaryDirectory('target'), 'data'), { ...at(pointMs - 3_600_000), start: false }))
+    expect(refused).toMatchObject({ code: 'MOMENT_UNREACHABLE', details: { before: null, after: new Date(pointMs).toISOString() } })
+  })
+
+  it('is all of it with latest', async () => {
+    await restored((await copyOf()).operations, {}, async (api, report) => {
+      expect(report.stoppedBy).toBe('end')
+      expect(differences(source, await samplesOf(api, { endMs: Date.now() + 1000 })).filter((line) => !line.includes('too many  (0)'))).toEqual([])
+    })
+  })
+
+  describe.each([
+    ['flipped', async (path: string) => {
+      const bytes = await readFile(path)
+      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 0x40
+      await writeFile(path, bytes)
+    }],
+    ['cut short', async (path: string) => writeFile(path, (await readFile(path)).subarray(0, -9))],
+    ['missing', (path: string) => rm(path)],
+  ])('a part that is %s', (_, damage) => {
+    it('ends latest before it, leaves earlier moments alone and is named for later ones', async () => {
+      const { root: own, pieces, operations } = await copyOf()
+      const keys = await pieces()
+      // Of the fourth round: the parts are in order of time.
+      const broken = keys.find((key) => Number(/-(?:\d{13}|none)-(\d{13})-/.exec(key)?.[1]) > (rounds[2] as number)) as string
+      await damage(join(own, broken))
+      const report = await restored(operations, {}, async (api, done) => {
+        const found = await samplesOf(api, { endMs: Date.now() + 1000 })
+        expect(differences(samplesUntil(source, Date.parse(done.recoverableAt ?? '')), found).filter((line) => line.includes('too many') && !line.includes('too many  (0)'))).toEqual([])
+        return done
+      })
+      expect(report).toMatchObject({ stoppedBy: 'gap' })
+      expect(Date.parse(report.recoverableAt ?? '')).toBeLessThanOrEqual(rounds[2] as number)
+      const earlierMs = (rounds[1] as number) - 100
+      await restored(operations, at(earlierMs), async (api) => expect(differences(samplesUntil(source, earlierMs), await samplesOf(api, { endMs: Date.now() }))).toEqual([]))
+      const target = join(await temporaryDirectory('target'), 'data')
+      const refused = await rejectionOf(operations.restore(target, { ...at(rounds[4] as number), start: false }))
+      expect(refused).toMatchObject({ code: 'MOMENT_UNREACHABLE', details: { before: expect.stringMatching(/^20/) } })
+    })
+
+    it('is taken from another repository', async () => {
+      const { root: own, pieces } = await copyOf()
+      const other = await copyOf()
+      await damage(join(own, (await pieces())[3] as string))
+      const operations = operationsOn(server.api, [{ name: 'primary', store: createFileStore({ root: own }) }, { name: 'second', store: createFileStore({ root: other.root }) }])
+      const whenMs = rounds[4] as number
+      await restored(operations, at(whenMs - 100), async (api, report) => {
+        expect(report.stoppedBy).toBe('moment')
+        expect(differences(samplesUntil(source, whenMs - 100), await samplesOf(api, { endMs: Date.now() }))).toEqual([])
+      })
+    })
+  })
+
+  it('is measured from the repository alone: a dead shipper and an idle server look different', async () => {
+    const { root: own } = await copyOf()
+    const store = createFileStore({ root: own })
+    const ask = (ms: number) => status({ repositories: [{ name: 'primary', store }], shipIntervalMs: 10_000, clock: createManualClock(new Date(ms)), signal }, { repositories: [] })
+    const newest = Math.max(...[...source.values()].flatMap((values) => [...values.keys()]))
+    const now = (rounds.at(-1) as number) + 5000
+    const [fresh] = (await ask(now)).instances
+    expect(fresh).toMatchObject({ name: 'prom-a', health: 'ok', lastRecoveryPointAt: new Date(pointMs).toISOString(), lastVerifiedAt: null, lastDrill: null })
+    expect(fresh?.rpoSeconds).toBeGreaterThanOrEqual((now - newest) / 1000)
+    expect(fresh?.rpoSeconds).toBeLessThan((now - newest) / 1000 + 2)
+    expect((await ask(now + 1_800_000)).instances[0]).toMatchObject({ health: 'shipper-dead' })
+    // The server is dead and its log does not grow, but the shipper lives.
+    await shipOnce(server.api, store, { dataDir: server.dataDir, clock: createManualClock(new Date(now + 1_800_000)) })
+    const [idle] = (await ask(now + 1_801_000)).instances
+    expect(idle).toMatchObject({ health: 'idle' })
+    expect(idle?.rpoSeconds).toBeGreaterThan(1790)
+  })
+})
