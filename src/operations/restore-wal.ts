@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Progress } from '../domain/progress.ts'
 import { type DatedPiece, type LogSpan, type WalReplay, datePieces, piecesUntil } from '../domain/wal-plan.ts'
 import type { WalPiece } from '../domain/wal-stream.ts'
-import { PromDrError } from '../errors.ts'
+import { PromDrError, hasCode } from '../errors.ts'
 import { checkpointFileKey, readSegmentTimes } from '../repository/wal-stream.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import { RecordCutter } from '../tsdb/wal/cut-record.ts'
@@ -129,11 +129,11 @@ class LogCopy {
     this.#span = { end: 0, seenAt: checkpoint.seenAt, loggedAfter: Number.NEGATIVE_INFINITY }
     const files = checkpoint.files.map((file) => ({ ...file, key: checkpointFileKey(instance, replay.generation, { segment: checkpoint.segment, file }) }))
     for await (const { object, bytes } of fetchLog(files, { store, signal })) {
-      const reader = new SegmentReader(object.key)
+      const reader = new SegmentReader(`file ${object.number} of the checkpoint`)
       const hash = createHash('sha256')
       for await (const chunk of bytes) {
         hash.update(chunk)
-        await this.#records(chunk, reader, undefined)
+        await this.#records(chunk, reader, { key: object.key, spans: undefined })
       }
       if (hash.digest('hex') !== object.digest) throw damaged(object.key, 'its SHA-256 is not the one in its name')
       if (reader.end().state !== 'whole') throw damaged(object.key, 'it ends within a record')
@@ -147,10 +147,10 @@ class LogCopy {
     let segment = { number: -1, reader: new SegmentReader(''), hash: createHash('sha256') }
     for await (const { object, bytes } of fetchLog(objects, { store, signal })) {
       const { piece } = object
-      if (piece.segment !== segment.number) segment = { number: piece.segment, reader: new SegmentReader(piece.key), hash: createHash('sha256') }
+      if (piece.segment !== segment.number) segment = { number: piece.segment, reader: new SegmentReader(`segment ${piece.segment}`), hash: createHash('sha256') }
       for await (const chunk of bytes) {
         segment.hash.update(chunk)
-        await this.#records(chunk, segment.reader, object.spans)
+        await this.#records(chunk, segment.reader, object)
       }
       const digest = segment.hash.copy().digest('hex')
       if (digest !== piece.digest) throw damaged(piece.key, `the segment's SHA-256 up to its end is ${digest}`)
@@ -161,15 +161,21 @@ class LogCopy {
   }
 
   /** Reading is push and writing waits for the disk: the records of one push are kept for that long. */
-  async #records(bytes: Buffer, reader: SegmentReader, spans: readonly LogSpan[] | undefined): Promise<void> {
+  async #records(bytes: Buffer, reader: SegmentReader, { key, spans }: { key: string; spans: readonly LogSpan[] | undefined }): Promise<void> {
     this.#request.signal.throwIfAborted()
     const records: { content: Uint8Array; record: FramedRecord }[] = []
-    reader.push(bytes, (record) => {
+    const take = (record: FramedRecord) => {
       if (spans !== undefined) this.#span = spans.find(({ end }) => record.endOffset <= end) ?? (spans.at(-1) as LogSpan)
       if (this.#span.loggedAfter > this.#untilMs) return
       const content = this.cutter.cut(record.content(), record)
       if (content !== undefined) records.push({ content, record })
-    })
+    }
+    try {
+      reader.push(bytes, take)
+    } catch (error) {
+      // The codec knows places, not objects.
+      throw hasCode(error, 'DAMAGED') ? damaged(key, error.message, error) : error
+    }
     for (const { content, record } of records) {
       // Only packing that every server reads is kept as it is.
       if (content === record.content() && record.compression === 'snappy') await this.writer.appendStored({ compression: 'snappy', bytes: record.stored })
@@ -186,6 +192,6 @@ class LogCopy {
   }
 }
 
-function damaged(key: string, reason: string): PromDrError {
-  return new PromDrError('DAMAGED', `${key} is damaged: ${reason}`, { hint: 'restore an earlier moment, or from another repository with --repository', details: { key } })
+function damaged(key: string, reason: string, cause?: unknown): PromDrError {
+  return new PromDrError('DAMAGED', `${key} is damaged: ${reason}`, { hint: 'restore an earlier moment, or from another repository with --repository', cause, details: { key } })
 }

@@ -14,6 +14,13 @@ import { shipOnce } from '../support/shipping.ts'
 
 const { signal } = new AbortController()
 
+async function flip(path: string, part: number): Promise<void> {
+  const bytes = await readFile(path)
+  const at = Math.floor(bytes.length * part)
+  bytes[at] = (bytes[at] ?? 0) ^ 0x40
+  await writeFile(path, bytes)
+}
+
 describe.skipIf(missingPrograms('prometheus'))('what a shipped stream reaches', () => {
   let server: TestPrometheus
   let root: string
@@ -86,11 +93,9 @@ describe.skipIf(missingPrograms('prometheus'))('what a shipped stream reaches', 
   })
 
   describe.each([
-    ['flipped', async (path: string) => {
-      const bytes = await readFile(path)
-      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 0x40
-      await writeFile(path, bytes)
-    }],
+    ['flipped at its start', (path: string) => flip(path, 0.02)],
+    ['flipped in the middle', (path: string) => flip(path, 0.5)],
+    ['flipped near its end', (path: string) => flip(path, 0.95)],
     ['cut short', async (path: string) => writeFile(path, (await readFile(path)).subarray(0, -9))],
     ['missing', (path: string) => rm(path)],
   ])('a part that is %s', (_, damage) => {
