@@ -5,7 +5,7 @@ import type { Progress } from '../domain/progress.ts'
 import { type NamedBlock, blockBytes } from '../domain/recovery-point.ts'
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import { clearIntent, intentRefreshMs, removeIntent, writeIntent } from '../repository/intents.ts'
-import { blockPrefix, headPrefix } from '../repository/layout.ts'
+import { blockPrefix, headPrefix, recoveryPointKey } from '../repository/layout.ts'
 import { type Lease, leaseRenewalMs } from '../repository/lease.ts'
 import { commitRecoveryPoint } from '../repository/recovery-points.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
@@ -100,6 +100,7 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     await request.lease.renew()
     committing = true
     uploadedBytes += await commitRecoveryPoint(store, complete, { signal: request.signal })
+    await checkFence(request, complete)
     await removeIntent(store, point.instance, point.id).catch((failure: unknown) => request.logger.warn({ store: store.url, error: messageOf(failure) }, 'the intent could not be removed: the next backup clears it'))
     return { point: complete, uploadedBytes, reusedBytes: complete.cost.reusedBytes, uploadedBlocks: uploads.length, reusedBlocks: plan.reuse.length, coveredBlocks: plan.covers.size, warnings }
   } catch (error) {
@@ -145,6 +146,22 @@ async function upload(request: StoreRequest, block: SnapshotBlock, prefix: strin
     signal: request.signal,
   })
   return { named: namedBlock(meta, stored), uploadedBytes: stored.uploadedBytes, replaced: stored.replaced }
+}
+
+/**
+ * A run that was paused between its last look and its manifest for longer than a lease may have been taken for dead, and its
+ * head removed: then what it has just committed is looked at once more. @throws CONTENTION when something is missing
+ */
+async function checkFence(request: StoreRequest, point: StoredRecoveryPoint): Promise<void> {
+  try {
+    await request.lease.renew()
+  } catch (error) {
+    if (!hasCode(error, 'LEASE_LOST')) return
+    await recheck(request, point).catch(async (damage: unknown) => {
+      await request.store.delete([recoveryPointKey(point.instance, point.id)])
+      throw damage
+    })
+  }
 }
 
 async function recheck(request: StoreRequest, point: StoredRecoveryPoint): Promise<void> {

@@ -57,6 +57,26 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('backups and their re
     expect(await on(plain).backup()).toMatchObject({ repositories: [{ ok: true }] })
   })
 
+  it('look again at what they committed when another run took over meanwhile, and take it back where it lost something', async () => {
+    for (const removed of [false, true]) {
+      const plain = createMemoryStore()
+      const paused: ObjectStore = {
+        ...plain,
+        async create(key, body, options) {
+          if (key.includes('/recovery-points/')) {
+            const [lease] = (await keysOf(plain)).filter((candidate) => candidate.includes('/leases/backup/'))
+            await plain.put((lease as string).replace(/\d+\.json$/, '00000099.json'), bytesBody(Buffer.from('another run')))
+            if (removed) await plain.delete((await keysOf(plain)).filter((candidate) => candidate.endsWith('/index')).slice(0, 1))
+          }
+          return plain.create(key, body, options)
+        },
+      }
+      const outcome = await rejectionOf(on(paused).backup()).catch(() => 'made')
+      expect(outcome).toEqual(removed ? expect.objectContaining({ code: 'CONTENTION' }) : 'made')
+      expect((await readRecoveryPoints(plain, 'prom-a')).points).toHaveLength(removed ? 0 : 1)
+    }
+  })
+
   it('reach the repositories that are up when one is down, and fail when all are', async () => {
     const up = createMemoryStore({ name: 'up' })
     const gone = createFaultyStore(createMemoryStore(), Array.from({ length: 100 }, (_, n) => ({ verb: 'any' as const, call: n + 1, at: 'before' as const })))
