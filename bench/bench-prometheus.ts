@@ -6,14 +6,14 @@ import { type PrometheusServer, startPrometheus } from '../src/integrations/prom
  * A Prometheus that scrapes nothing, takes remote writes and keeps history for ever, with default block sizes.
  * @param workDir where its configuration and its log go; @param dataDir its TSDB
  */
-export async function startBenchPrometheus(workDir: string, dataDir: string): Promise<PrometheusServer> {
+export async function startBenchPrometheus(workDir: string, dataDir: string, flags: readonly string[] = []): Promise<PrometheusServer> {
   await mkdir(dataDir, { recursive: true })
   const configFile = join(workDir, 'prometheus.yml')
   await writeFile(configFile, 'global:\n  external_labels: {cluster: bench, replica: a}\n')
   return startPrometheus({
     dataDir,
     config: { file: configFile },
-    flags: ['--storage.tsdb.retention.time=100y', '--web.enable-admin-api', '--web.enable-remote-write-receiver', '--log.level=warn'],
+    flags: ['--storage.tsdb.retention.time=100y', '--web.enable-admin-api', '--web.enable-remote-write-receiver', '--log.level=warn', ...flags],
     logFile: join(workDir, 'prometheus.log'),
   })
 }

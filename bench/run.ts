@@ -14,14 +14,15 @@ import { type BenchResults, type DestinationResult, renderResults, targetsOf } f
 import { runRounds } from './rounds.ts'
 import { startBenchS3 } from './s3.ts'
 import { runScale } from './scale.ts'
+import { measureShipCost, renderShipCost, shipTargets } from './ship-cost.ts'
 import { openSource } from './source.ts'
 
-const usage = `Usage: npm run bench [-- --rounds N] [--only file,s3,scale] [--contenders prom-dr,rclone,restic,tarball]
+const usage = `Usage: npm run bench [-- --rounds N] [--only file,s3,scale,ship] [--contenders prom-dr,rclone,restic,tarball] [--ship-minutes N]
 
 Compares prom-dr with what a user would take instead, on a gigabyte of real blocks, and writes bench/RESULTS.md
 (only after a full run).
 `
-const parts = ['file', 's3', 'scale'] as const
+const parts = ['file', 's3', 'scale', 'ship'] as const
 const contenders: Record<string, Contender> = { 'prom-dr': promDr, rclone, restic, tarball }
 
 interface BenchOptions {
@@ -29,18 +30,20 @@ interface BenchOptions {
   only: readonly string[]
   contenders: Contender[]
   isFull: boolean
+  shipMs: number
 }
 
 const say = (line: string) => void process.stderr.write(`bench: ${line}\n`)
 
 function parseOptions(args: string[]): BenchOptions {
-  const { values } = parseArgs({ args, options: { rounds: { type: 'string', default: '3' }, only: { type: 'string' }, contenders: { type: 'string' } } })
+  const { values } = parseArgs({ args, options: { rounds: { type: 'string', default: '3' }, only: { type: 'string' }, contenders: { type: 'string' }, 'ship-minutes': { type: 'string', default: '10' } } })
   const only = values.only?.split(',') ?? parts
   const names = values.contenders?.split(',') ?? Object.keys(contenders)
   const chosen = names.map((name) => contenders[name])
   const rounds = Number(values.rounds)
-  if (!Number.isInteger(rounds) || rounds < 1 || chosen.includes(undefined) || only.some((part) => !parts.includes(part as 'file'))) throw new Error(usage)
-  return { rounds, only, contenders: chosen as Contender[], isFull: values.only === undefined && values.contenders === undefined }
+  const shipMs = Number(values['ship-minutes']) * 60_000
+  if (!Number.isInteger(rounds) || rounds < 1 || !(shipMs >= 60_000) || chosen.includes(undefined) || only.some((part) => !parts.includes(part as 'file'))) throw new Error(usage)
+  return { rounds, only, contenders: chosen as Contender[], isFull: values.only === undefined && values.contenders === undefined, shipMs }
 }
 
 async function bench(options: BenchOptions): Promise<BenchResults> {
@@ -50,7 +53,7 @@ async function bench(options: BenchOptions): Promise<BenchResults> {
   try {
     const source = await openSource(dataset, workDir)
     closing.unshift(source.prometheus.stop)
-    const s3 = options.only.some((part) => part !== 'file') ? await startBenchS3(join(cacheDir, 's3')) : undefined
+    const s3 = options.only.some((part) => part === 's3' || part === 'scale') ? await startBenchS3(join(cacheDir, 's3')) : undefined
     if (s3 !== undefined) closing.unshift(s3.stop)
     const folder: Destination = { kind: 'file', folder: join(workDir, 'destination') }
     const bucket: BucketDestination | undefined = s3?.destination
@@ -83,12 +86,13 @@ async function versions(): Promise<Record<string, string>> {
 }
 
 const options = parseOptions(process.argv.slice(2))
-const results = await bench(options)
-const page = renderResults(results)
+const benched = options.only.some((part) => part !== 'ship') ? await bench(options) : undefined
+const shipCost = options.only.includes('ship') ? await measureShipCost({ workDir: join(cacheDir, 'ship'), durationMs: options.shipMs, say }) : undefined
+const page = `${benched === undefined ? '' : renderResults(benched)}${shipCost === undefined ? '' : renderShipCost(shipCost)}`
 process.stdout.write(page)
 if (options.isFull) {
   await writeFile(join(dirname(fileURLToPath(import.meta.url)), 'RESULTS.md'), page)
   say('written to bench/RESULTS.md')
 }
-const missed = targetsOf(results).filter((target) => !target.met)
+const missed = [...(benched === undefined ? [] : targetsOf(benched)), ...(shipCost === undefined ? [] : shipTargets(shipCost))].filter((target) => !target.met)
 for (const { promise, measured } of missed) say(`not met: ${promise} (${measured})`)

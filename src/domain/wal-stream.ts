@@ -79,7 +79,9 @@ export function chainFrom(all: readonly WalPiece[], firstSegment: number): WalCh
       return chain
     }
     for (const piece of path) extend(chain, piece)
-    const lost = (bySegment.get(segment) ?? []).some((piece) => piece.end > (path.at(-1)?.end ?? 0))
+    // Pieces beyond the end that nothing leads to: a part is missing, unless the next segment says that this was the end.
+    const last = path.at(-1)
+    const lost = (bySegment.get(segment) ?? []).some((piece) => piece.end > (last?.end ?? 0)) && !next.some((opening) => last !== undefined && continues(opening, last))
     if (lost) {
       chain.end = { kind: 'gap', at: chain.position ?? { segment, offset: 0 }, nextSegment: segment }
       return chain

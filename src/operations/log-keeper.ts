@@ -9,7 +9,7 @@ import { WakeUp } from './wake-up.ts'
 /** Who ships the log, as its keeper sees it. */
 export interface Follower {
   /** What is shipped; undefined while that is not known. */
-  position(): WalPosition | undefined
+  position(log: WalLog): WalPosition | undefined
   /** There is enough for a part, or a new segment: do not wait for the interval to end. */
   wake(): void
   wokenAt: string | undefined
@@ -52,15 +52,16 @@ export async function keepLog(context: KeeperContext, followers: readonly Follow
   }
 }
 
-/** One look. @returns what was seen, to compare */
-export async function lookAfter(context: KeeperContext, followers: readonly Follower[]): Promise<string> {
+/** One look. `ending`: it is the last, so that nothing stays held that is shipped. @returns what was seen, to compare */
+export async function lookAfter(context: KeeperContext, followers: readonly Follower[], options: { ending: boolean } = { ending: false }): Promise<string> {
   const { dataDir, growth, clock, partBytes } = context
-  const [wal, wbl] = [await readLocalLog(dataDir, 'wal'), await readLocalLog(dataDir, 'wbl')]
+  const wal = await readLocalLog(dataDir, 'wal')
   growth.wal.look(wal.segments, clock.now().getTime())
+  const wbl = await readLocalLog(dataDir, 'wbl')
   growth.wbl.look(wbl.segments, clock.now().getTime())
-  await holdWhatIsMissing(context, { segments: wal.segments, positions: followers.map((follower) => follower.position()) })
+  for (const [log, { segments }] of [['wal', wal], ['wbl', wbl]] as const) await holdWhatIsMissing(context, { log, segments, positions: followers.map((follower) => follower.position(log)), ...options })
   for (const follower of followers) {
-    const position = follower.position()
+    const position = follower.position('wal')
     if (position === undefined) continue
     const place = `${position.segment}:${position.offset}`
     // Who was woken at this place and is still there cannot go on: the interval is soon enough.
@@ -76,13 +77,18 @@ function unshippedBytes(segments: readonly LocalSegment[], { segment, offset }: 
   return segments.reduce((sum, { number, sizeBytes }) => (number > segment ? Number.POSITIVE_INFINITY : number === segment ? sum + sizeBytes - offset : sum), 0)
 }
 
-async function holdWhatIsMissing({ dataDir, holdBytes, logger }: KeeperContext, now: { segments: readonly LocalSegment[]; positions: readonly (WalPosition | undefined)[] }): Promise<void> {
-  const newest = now.segments.at(-1)?.number ?? 0
+/**
+ * The newest segment too: an out-of-order compaction begins another one, and removes this one a moment later, with what was
+ * logged since it was read last.
+ */
+async function holdWhatIsMissing({ dataDir, holdBytes, logger }: KeeperContext, now: { log: WalLog; segments: readonly LocalSegment[]; positions: readonly (WalPosition | undefined)[]; ending: boolean }): Promise<void> {
+  const { log, segments, positions, ending } = now
+  const newest = segments.at(-1)?.number
+  if (newest === undefined) return releaseSegments(dataDir, log, Number.POSITIVE_INFINITY)
   // Of a segment that nothing was shipped of, the one before it shows that it follows.
-  const from = Math.min(newest, ...now.positions.map((position) => (position === undefined ? 0 : position.segment - (position.offset === 0 ? 1 : 0))))
-  // The newest segment is being written: it does not vanish.
-  if (from >= newest) return releaseSegments(dataDir, 'wal', Number.POSITIVE_INFINITY)
-  await releaseSegments(dataDir, 'wal', from)
-  const lost = await holdSegments(dataDir, 'wal', { from, limitBytes: holdBytes })
-  if (lost.length > 0) logger.error({ segments: lost.map((segment) => String(segment).padStart(8, '0')) }, 'segments that were not shipped had to be let go: there will be a gap')
+  const from = Math.min(newest, ...positions.map((position) => (position === undefined ? 0 : position.segment - (position.offset === 0 ? 1 : 0))))
+  if (ending && from >= newest) return releaseSegments(dataDir, log, Number.POSITIVE_INFINITY)
+  await releaseSegments(dataDir, log, from)
+  const lost = await holdSegments(dataDir, log, { from, limitBytes: holdBytes })
+  if (lost.length > 0) logger.error({ log, segments: lost.map((segment) => String(segment).padStart(8, '0')) }, 'segments that were not shipped had to be let go: there will be a gap')
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { WalPosition } from '../domain/wal-stream.ts'
+import type { WalLog, WalPosition } from '../domain/wal-stream.ts'
 import { PromDrError, hasCode } from '../errors.ts'
 import { storeTombstones } from '../repository/tombstones.ts'
 import { type Generation, readCheckpoints, readDeletions, readGenerations, storeDeletion, writeHeartbeat } from '../repository/wal-stream.ts'
@@ -94,8 +94,8 @@ export class RepositoryShipper {
     return shipper
   }
 
-  get position(): WalPosition {
-    return this.#wal.position
+  positionIn(log: WalLog): WalPosition {
+    return log === 'wal' ? this.#wal.position : this.#wbl.position
   }
 
   /** Tails go before everything else: they are what a lost host would lose. */
@@ -149,7 +149,7 @@ export class RepositoryShipper {
   #count(shipped: Shipped, result: PassResult): void {
     result.parts += shipped.parts
     result.bytes += shipped.bytes
-    this.#unsealed.push(...shipped.finished.filter(({ parts }) => parts.length > 1))
+    this.#unsealed.push(...shipped.finished.filter(({ parts }) => parts.length > 1 || parts[0]?.sealed === true))
     if (shipped.damage === undefined) return
     const { message, details } = shipped.damage
     const path = typeof details?.['file'] === 'string' ? details['file'] : ''

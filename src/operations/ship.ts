@@ -59,7 +59,7 @@ export async function ship(context: ShipContext, request: ShipRequest): Promise<
       await Promise.all(targets.map((target) => pass(context, run, target)))
       refuseAll(targets)
     } else await shipUntilInterrupted(context, run, targets)
-    await lookAfter(keeper(context, run), targets.map(follower))
+    await lookAfter(keeper(context, run), targets.map(follower), { ending: true })
     return report(context, targets)
   } finally {
     for (const { lease, repository } of targets) {
@@ -103,7 +103,7 @@ function keeper({ settings, clock, logger }: ShipContext, { dataDir, growth }: R
 /** A repository that cannot be reached is where it was last seen to be. */
 function follower(target: Target): Follower {
   return {
-    position: () => target.shipper?.position ?? positionOf(target.outcome.shippedTo),
+    position: (log) => target.shipper?.positionIn(log) ?? (log === 'wal' ? positionOf(target.outcome.shippedTo) : undefined),
     wake: () => {
       if (target.outcome.ok) target.wakeUp.ring()
     },

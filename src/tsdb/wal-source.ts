@@ -37,20 +37,26 @@ export async function readLocalLog(dataDir: string, log: WalLog): Promise<LocalL
   const held = await segmentsIn(join(dataDir, holdName, log), await namesIn(join(dataDir, holdName, log)))
   const checkpoints = names.flatMap((name) => (/^checkpoint\.\d{8,}$/.test(name) ? [{ segment: Number(name.slice('checkpoint.'.length)), path: join(directory, name) }] : []))
   return {
-    segments: [...heldBefore(live, held), ...live],
+    segments: (await isSameHistory(dataDir, { live, held })) ? [...heldBefore(live, held), ...live] : live,
     checkpoint: checkpoints.sort((a, b) => b.segment - a.segment)[0],
   }
 }
 
 /**
- * Held segments that lead up to the live ones without a break. Only a file that is both held and live shows that they are of one
- * history: the numbers of another server's log, copied here, may fit as well.
+ * Only a file that is both held and live shows that the two are of one history: the numbers of another server's log, copied here,
+ * may fit as well. An out-of-order compaction may leave no such file in the WBL; the WAL beside it then shows it.
  */
+async function isSameHistory(dataDir: string, log: { live: readonly LocalSegment[]; held: readonly LocalSegment[] }): Promise<boolean> {
+  const share = ({ live, held }: typeof log) => held.some((one) => live.some((other) => other.identity === one.identity))
+  if (log.held.length === 0 || share(log)) return true
+  const [wal, heldWal] = [join(dataDir, 'wal'), join(dataDir, holdName, 'wal')]
+  return share({ live: await segmentsIn(wal, await namesIn(wal)), held: await segmentsIn(heldWal, await namesIn(heldWal)) })
+}
+
+/** Held segments that lead up to the live ones without a break. */
 function heldBefore(live: readonly LocalSegment[], held: readonly LocalSegment[]): LocalSegment[] {
-  const first = live[0]
-  if (first === undefined || !held.some((one) => live.some((other) => other.identity === one.identity))) return []
   const before: LocalSegment[] = []
-  for (let number = first.number - 1; ; number -= 1) {
+  for (let number = (live[0]?.number ?? 0) - 1; ; number -= 1) {
     const one = held.find((segment) => segment.number === number)
     if (one === undefined) return before
     before.unshift(one)

@@ -18,6 +18,8 @@ export interface KillRound {
   server?: TestPrometheusOptions
   /** Instead of shipping within this process. Ends with the server. */
   ship?: (server: TestPrometheus) => Promise<{ stop(): Promise<unknown> }>
+  /** Timestamps of the series `late` that were written before, values counting up from 0: all but what is lost with the kill must come back. */
+  expectLate?: readonly number[]
   /** Goes on while the server runs, and is waited for. */
   meanwhile?: (server: TestPrometheus) => Promise<void>
 }
@@ -68,6 +70,7 @@ export async function killRound(round: KillRound): Promise<KillOutcome> {
   const report = await operations.restore(target, { disasterAtMs: killedAtMs, start: false })
   const restored = await startTestPrometheus({ dataDir: target, scrapeItself: false, targets: [], retention: '10y', ...(round.server?.config !== undefined && { config: round.server.config }) })
   const newestMs = await compare(restored, exporters)
+  if (round.expectLate !== undefined) await compareLate(restored, round.expectLate)
   await restored.kill()
   return { lostMs: killedAtMs - newestMs.newest, report, restoredSamples: newestMs.samples, checkpoints }
 }
@@ -94,6 +97,14 @@ async function compare(restored: TestPrometheus, exporters: readonly Exporter[])
     }
   }
   return { newest, samples }
+}
+
+/** Written every two seconds: of those of the last four seconds two may be missing. */
+async function compareLate(restored: TestPrometheus, written: readonly number[]): Promise<void> {
+  const [series] = await restored.api.remoteRead({ matchers: [{ type: '=', name: '__name__', value: 'late' }], startMs: 0, endMs: Date.now() })
+  const found = new Map(series?.samples.map(({ timestampMs, valueBits }) => [timestampMs, valueBits]))
+  const wrong = written.slice(0, -3).filter((timestampMs, at) => found.get(timestampMs) !== bitsOf(at))
+  if (wrong.length > 0) throw new Error(`${wrong.length} of ${written.length} samples that came out of order did not come back: ${wrong.join(' ')}; found ${[...found.keys()].join(' ')}`)
 }
 
 function difference(times: readonly number[], served: readonly number[]): string {
