@@ -65,10 +65,17 @@ export interface RecoveryPoint {
 
 const idPattern = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z-[0-9a-z]{8}$/
 
-/** UTC basic time and eight random characters: ids sort by time. `random` is lowercase hex or letters. */
+/**
+ * UTC basic time to the second, then two characters for the millisecond and six random ones: ids sort by time, also those made in
+ * one second. `random` is lowercase hex or letters.
+ */
 export function recoveryPointId(createdAt: Date, random: string): string {
-  const time = createdAt.toISOString().replace(/[-:]/g, '').replace(/\.\d+Z$/, 'Z')
-  return `${time}-${random.slice(0, 8)}`
+  const millisecond = createdAt.getUTCMilliseconds().toString(36).padStart(2, '0')
+  return `${basicTime(createdAt)}-${millisecond}${random.slice(0, 6)}`
+}
+
+function basicTime(time: Date): string {
+  return time.toISOString().replace(/[-:]/g, '').replace(/\.\d+Z$/, 'Z')
 }
 
 export function isRecoveryPointId(text: string): boolean {
@@ -82,7 +89,7 @@ export function recoveryPointIdTime(id: string): number {
   const [, year, month, day, hour, minute, second] = parts
   const timeMs = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
   // Date.parse takes the 30th of February for the 2nd of March.
-  return Number.isNaN(timeMs) || recoveryPointId(new Date(timeMs), id.slice(-8)) !== id ? Number.NaN : timeMs
+  return Number.isNaN(timeMs) || !id.startsWith(basicTime(new Date(timeMs))) ? Number.NaN : timeMs
 }
 
 export function blockBytes(block: NamedBlock): number {

@@ -7,8 +7,9 @@ const random = fc.stringMatching(/^[0-9a-f]{8}$/)
 const times = fc.date({ min: new Date(0), max: new Date('9999-12-31T23:59:59.999Z'), noInvalidDate: true })
 
 describe('the id of a recovery point', () => {
-  test('is its UTC time to the second, and eight characters', () => {
-    expect(recoveryPointId(new Date('2026-11-21T02:36:15.987Z'), '79535be5b4d353f1')).toBe('20261121T023615Z-79535be5')
+  test('is its UTC time to the second, two characters for the millisecond, and six random ones', () => {
+    expect(recoveryPointId(new Date('2026-11-21T02:36:15.987Z'), '79535be5b4d353f1')).toBe('20261121T023615Z-rf79535b')
+    expect(recoveryPointId(new Date('2026-11-21T02:36:15.007Z'), '79535be5b4d353f1')).toBe('20261121T023615Z-0779535b')
   })
 
   test('tells its time, to the second', () => {
@@ -19,9 +20,9 @@ describe('the id of a recovery point', () => {
     }))
   })
 
-  test('sorts by time', () => {
+  test('sorts by time, to the millisecond', () => {
     fc.assert(fc.property(times, times, random, random, (one, other, a, b) => {
-      fc.pre(Math.abs(one.getTime() - other.getTime()) >= 1000)
+      fc.pre(one.getTime() !== other.getTime())
       expect(recoveryPointId(one, a) < recoveryPointId(other, b)).toBe(one < other)
     }))
   })

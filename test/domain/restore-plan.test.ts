@@ -8,7 +8,7 @@ import { firstMs, hourMs, namedBlock } from '../fakes/recovery-points.ts'
 /** Made `hours` after the first, of samples up to two seconds before. */
 function point(hours: number, more: Partial<PlannablePoint> = {}): PlannablePoint {
   const createdAt = firstMs + hours * hourMs
-  return { id: recoveryPointId(new Date(createdAt), 'a1b2c3d4'), createdAt, maxTime: createdAt - 2_000, blocks: [namedBlock(0)], head: { kind: 'empty' }, ...more }
+  return { id: recoveryPointId(new Date(createdAt), 'a1b2c3'), createdAt, maxTime: createdAt - 2_000, blocks: [namedBlock(0)], head: { kind: 'empty' }, ...more }
 }
 
 const points = [point(10), point(11), point(12)] as const
@@ -87,10 +87,10 @@ describe('a plan for a time', () => {
   })
 
   test.each([
-    ['before the newest sample of one', 11, -2_001, 'it lies between two recovery points; nearest is before it 2026-11-21T10:00:00.000Z (20261121T100000Z-a1b2c3d4), after it 2026-11-21T11:00:00.000Z (20261121T110000Z-a1b2c3d4)'],
-    ['just after one was made', 11, 1, 'it lies between two recovery points; nearest is before it 2026-11-21T11:00:00.000Z (20261121T110000Z-a1b2c3d4), after it 2026-11-21T12:00:00.000Z (20261121T120000Z-a1b2c3d4)'],
-    ['after the newest', 13, 0, 'it is after the newest recovery point; nearest is before it 2026-11-21T12:00:00.000Z (20261121T120000Z-a1b2c3d4)'],
-    ['before the first', 9, 0, 'it is before the first recovery point; nearest is after it 2026-11-21T10:00:00.000Z (20261121T100000Z-a1b2c3d4)'],
+    ['before the newest sample of one', 11, -2_001, 'it lies between two recovery points; nearest is before it 2026-11-21T10:00:00.000Z (20261121T100000Z-00a1b2c3), after it 2026-11-21T11:00:00.000Z (20261121T110000Z-00a1b2c3)'],
+    ['just after one was made', 11, 1, 'it lies between two recovery points; nearest is before it 2026-11-21T11:00:00.000Z (20261121T110000Z-00a1b2c3), after it 2026-11-21T12:00:00.000Z (20261121T120000Z-00a1b2c3)'],
+    ['after the newest', 13, 0, 'it is after the newest recovery point; nearest is before it 2026-11-21T12:00:00.000Z (20261121T120000Z-00a1b2c3)'],
+    ['before the first', 9, 0, 'it is before the first recovery point; nearest is after it 2026-11-21T10:00:00.000Z (20261121T100000Z-00a1b2c3)'],
   ])('is refused where no recovery point answers, naming the neighbours: %s', (_, hours, offsetMs, reason) => {
     const { code, message } = refusal(() => planRestore([primary], time(hours, offsetMs), strict))
     const asked = new Date(firstMs + hours * hourMs + offsetMs).toISOString()

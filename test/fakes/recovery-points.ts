@@ -28,7 +28,7 @@ export function recoveryPoint(more: Partial<RecoveryPoint> = {}): RecoveryPoint 
   const createdAt = more.createdAt ?? firstMs + 5 * hourMs + 123
   const blocks = more.blocks ?? [namedBlock(0), namedBlock(1)]
   return {
-    id: recoveryPointId(new Date(createdAt), 'a1b2c3d4'),
+    id: recoveryPointId(new Date(createdAt), 'a1b2c3'),
     instance: 'prom-a',
     createdAt,
     minTime: blocks[0]?.minTime ?? null,

@@ -12,7 +12,7 @@ import { describeOnBothStores, garble, overwrite } from '../support/both-stores.
 
 const at = (hours: number) => {
   const createdAt = firstMs + hours * hourMs
-  return storedRecoveryPoint({ createdAt, id: recoveryPointId(new Date(createdAt), 'a1b2c3d4') })
+  return storedRecoveryPoint({ createdAt, id: recoveryPointId(new Date(createdAt), 'a1b2c3') })
 }
 const keyOf = (id: string) => `instances/prom-a/recovery-points/${id}.json`
 const point = storedRecoveryPoint({
