@@ -14,6 +14,7 @@ import { createTestBucket } from '../support/s3-server.ts'
 const mostLostMs = 4000
 /** A block every ten seconds, and within a minute a head compaction with its checkpoint. */
 const quickBlocks = { minBlockDuration: '10s', flags: ['--storage.tsdb.max-block-duration=90s'] }
+const rounds = Number(process.env['PROM_DR_TEST_ROUNDS'] ?? 10)
 const seed = Number(process.env['PROM_DR_TEST_SEED'] ?? Date.now() % 100_000)
 
 async function folder(): Promise<ObjectStore> {
@@ -24,7 +25,7 @@ describe.skipIf(missingPrograms('prometheus'))(`a server that is killed at any m
   it('comes back up to four seconds before, ten times, across head compactions and checkpoints', async (context) => {
     const { openUploads: _, ...server } = await createTestBucket(context)
     const outcomes: KillOutcome[] = []
-    for (let round = 0; round < 10; round += 1) {
+    for (let round = 0; round < rounds; round += 1) {
       const runMs = 5000 + (((seed + round) * 7919) % 75_000)
       const store = round % 2 === 0 ? await createS3Store({ ...server, prefix: `round-${round}/` }) : await folder()
       const outcome = await killRound({ store, runMs, server: quickBlocks })
