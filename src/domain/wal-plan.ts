@@ -98,7 +98,7 @@ function belongs({ after }: StreamCheckpoint, { pieces }: WalChain): boolean {
 }
 
 /** The WBL loses its oldest segments at every out-of-order compaction, so that its segments stand each for itself; the WAL beside it says whose history they are. */
-function segmentRuns(pieces: readonly WalPiece[]): WalPiece[] {
+export function segmentRuns(pieces: readonly WalPiece[]): WalPiece[] {
   const segments = [...new Set(pieces.map((piece) => piece.segment))].sort((a, b) => a - b)
   return segments.flatMap((segment) => chainFrom(pieces.filter((piece) => piece.segment === segment), segment).pieces)
 }

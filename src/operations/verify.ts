@@ -19,6 +19,7 @@ import type { NamedStore } from './backup.ts'
 import { Stopwatch } from './stopwatch.ts'
 import { type ListedDamage, type NamedUnit, checkListing, namedUnits, selectPoints } from './verify-objects.ts'
 import { readUnits } from './verify-read.ts'
+import { checkStreams } from './verify-stream.ts'
 import type { AnswersReport, VerifyReport, VerifyRequest } from './verify-report.ts'
 
 export interface VerifyContext {
@@ -85,7 +86,16 @@ async function verifyRepository(context: VerifyContext, run: RepositoryRun): Pro
     report.checkedChunks += part.chunks
     report.subset = request.subset === undefined ? null : { group: part.group, groups: part.groups }
   }
-  if (request.ids.length === 0) await keepRecords(context, run, { instances, group: part?.group ?? 1, groups: part?.groups ?? 1, readData: part !== undefined })
+  if (request.ids.length === 0) {
+    for (const instance of instances) {
+      const stream = await checkStreams(source, instance, { read: part, signal: context.signal })
+      add(stream.damaged)
+      report.checkedObjects += stream.objects
+      report.listedBytes += stream.listedBytes
+      report.checkedBytes += stream.readBytes
+    }
+    await keepRecords(context, run, { instances, group: part?.group ?? 1, groups: part?.groups ?? 1, readData: part !== undefined })
+  }
 }
 
 /** `instance.json` of every instance that has recovery points: without it anybody may write under the name. */

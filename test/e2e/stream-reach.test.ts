@@ -33,8 +33,8 @@ describe.skipIf(missingPrograms('prometheus'))('what a shipped stream reaches', 
     server = await startTestPrometheus({ scrapeInterval: '500ms', retention: '10y' })
     root = join(await temporaryDirectory('repository'), 'repository')
     const store = createFileStore({ root })
-    await shipOnce(server.api, store)
     await waitForSamples(server, 'up', 2)
+    await shipOnce(server.api, store)
     pointMs = Date.parse((await operationsOn(server.api, store).backup()).recoveryPoint.createdAt)
     for (let round = 0; round < 6; round += 1) {
       await waitForSamples(server, 'up', 4 + 2 * round)
@@ -98,7 +98,7 @@ describe.skipIf(missingPrograms('prometheus'))('what a shipped stream reaches', 
     ['flipped near its end', (path: string) => flip(path, 0.95)],
     ['cut short', async (path: string) => writeFile(path, (await readFile(path)).subarray(0, -9))],
     ['missing', (path: string) => rm(path)],
-  ])('a part that is %s', (_, damage) => {
+  ])('a part that is %s', (kind, damage) => {
     it('ends latest before it, leaves earlier moments alone and is named for later ones', async () => {
       const { root: own, pieces, operations } = await copyOf()
       const keys = await pieces()
@@ -119,6 +119,17 @@ describe.skipIf(missingPrograms('prometheus'))('what a shipped stream reaches', 
       expect(refused).toMatchObject({ code: 'MOMENT_UNREACHABLE', details: { before: expect.stringMatching(/^20/) } })
     })
 
+    it('is found by verification', async () => {
+      const { root: own, pieces, operations } = await copyOf()
+      expect(await operations.verify({ readData: true })).toMatchObject({ ok: true, damaged: [] })
+      const broken = (await pieces())[2] as string
+      await damage(join(own, broken))
+      const { damaged: found } = await operations.verify({ readData: true })
+      expect(found.length).toBeGreaterThan(0)
+      if (kind === 'missing') expect(await operations.verify()).toMatchObject({ ok: false })
+      else expect(found).toEqual([expect.objectContaining({ repository: 'primary', key: broken })])
+    })
+
     it('is taken from another repository', async () => {
       const { root: own, pieces } = await copyOf()
       const other = await copyOf()
@@ -130,6 +141,25 @@ describe.skipIf(missingPrograms('prometheus'))('what a shipped stream reaches', 
         expect(differences(samplesUntil(source, whenMs - 100), await samplesOf(api, { endMs: Date.now() }))).toEqual([])
       })
     })
+  })
+
+  it('is damaged where its last piece, its documents or what it goes on from are lost, and that is found by listing', async () => {
+    const lost = await copyOf()
+    await rm(join(lost.root, (await lost.pieces()).at(-1) as string))
+    expect((await lost.operations.verify()).damaged).toEqual([expect.objectContaining({ reason: expect.stringContaining('ends before it') })])
+    for (const name of ['heartbeat.json', 'generation.json']) {
+      const hit = await copyOf()
+      const [, generation] = /wal\/([^/]+)\//.exec((await hit.pieces())[0] as string) ?? []
+      const key = `instances/prom-a/wal/${generation}/${name}`
+      await flip(join(hit.root, key), 0.5)
+      expect((await hit.operations.verify()).damaged).toEqual([expect.objectContaining({ key })])
+      // A damaged sign of life costs nothing but itself.
+      if (name === 'heartbeat.json') await restored(hit.operations, at(rounds[2] as number), async (_, report) => expect(report.warnings.join()).toContain(key))
+    }
+    const first = await copyOf()
+    await rm(join(first.root, (await first.pieces())[0] as string))
+    const { damaged: found } = await first.operations.verify()
+    expect(found.map(({ reason }) => reason)).toContainEqual(expect.stringContaining('it restores nothing'))
   })
 
   it('is measured from the repository alone: a dead shipper and an idle server look different', async () => {
