@@ -111,8 +111,8 @@ export class RepositoryShipper {
     })
     result.bytes += (await shipCheckpoint(this.#context, { generation: this.#generation.id, wal: this.#wal, stored: this.#checkpoints })) ?? 0
     await this.#shipDeletions()
-    await this.#seal(result)
-    await this.#expire(nowMs)
+    await this.#tidy(() => this.#seal(result))
+    await this.#tidy(() => this.#expire(nowMs))
     result.gaps.push(...this.#gaps.splice(0))
     return {
       ...result, generation: this.#generation.id, shippedTo: this.#wal.shippedTo,
@@ -163,10 +163,21 @@ export class RepositoryShipper {
   async #seal(result: PassResult): Promise<void> {
     const [oldest] = this.#unsealed
     if (oldest === undefined) return
+    // Not again and again where the store refuses it: the parts are as good.
+    this.#unsealed.shift()
     const bytes = await sealSegment(this.#context, this.#generation.id, oldest)
     if (bytes === undefined) this.#context.logger.warn({ segment: oldest.segment }, 'a finished segment stays in parts: its file is gone')
     result.bytes += bytes ?? 0
-    this.#unsealed.shift()
+  }
+
+  /** A store that lets nobody delete, or locks its objects, can be shipped to all the same. */
+  async #tidy(work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      if (!hasCode(error, 'STORE_DENIED', 'STORE_REJECTED')) throw error
+      this.#context.logger.error({ repository: this.#context.store.url, code: error.code, error: error.message }, 'what the stream no longer needs could not be removed; shipping goes on')
+    }
   }
 
   async #expire(nowMs: number): Promise<void> {

@@ -60,6 +60,23 @@ describe('a finished segment', () => {
   })
 })
 
+describe('a store that lets nobody delete', () => {
+  it('is shipped to all the same', async () => {
+    const { wal, store, ship, pieces } = await scene()
+    for (const samples of [10, 20]) {
+      await wal.append(samples)
+      await ship()
+    }
+    await wal.rotate(true)
+    await wal.append(1)
+    const denying = createFaultyStore(store, Array.from({ length: 9 }, (_, at) => ({ verb: 'delete' as const, key: /\/wal\//, call: at + 1, at: 'before' as const, error: () => new PromDrError('STORE_DENIED', 'no deleting here') })))
+    const report = await ship(denying)
+    expect(denying.fired).toHaveLength(1)
+    expect(report.repositories[0]).toMatchObject({ ok: true, gaps: [] })
+    expect((await pieces()).map(({ segment, sealed }) => ({ segment, sealed }))).toContainEqual({ segment: 1, sealed: false })
+  })
+})
+
 describe('corruption in Prometheus\'s own log', () => {
   it('is named with segment and offset, and what is before it is shipped', async () => {
     const { wal, ship, pieces, segment } = await scene()
