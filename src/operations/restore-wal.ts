@@ -9,6 +9,7 @@ import type { ObjectStore } from '../stores/object-store.ts'
 import { RecordCutter } from '../tsdb/wal/cut-record.ts'
 import type { FramedRecord } from '../tsdb/wal/framed-record.ts'
 import { SegmentReader } from '../tsdb/wal/segment-reader.ts'
+import { SeriesRefs } from '../tsdb/wal/series-refs.ts'
 import { WalWriter } from '../tsdb/wal/wal-writer.ts'
 import { fetchLog } from './fetch-log.ts'
 
@@ -16,6 +17,8 @@ export interface ReplayRequest {
   store: ObjectStore
   instance: string
   replay: WalReplay
+  /** When the recovery point was made that it is replayed onto, ms. */
+  baseMs: number
   /** The moment to cut at, ms; undefined takes everything there is. */
   atMs: number | undefined
   /** How long after that moment samples of before may still be logged, ms. */
@@ -34,6 +37,8 @@ export interface ReplayOutcome {
   newestSampleMs: number | undefined
   samplesKept: number
   samplesCut: number
+  /** Deletions after the recovery point that were taken in: what the source answered before may be gone. */
+  laterDeletions: number
   /** Deletions that were left out because it is not known whether they came before the moment. */
   ambiguousDeletions: number
   /** Records of types that this version does not know, by what became of them. */
@@ -50,11 +55,13 @@ export interface ReplayOutcome {
  * @throws DAMAGED naming the object
  */
 export async function writeReplay(request: ReplayRequest): Promise<ReplayOutcome> {
-  const outcome: ReplayOutcome = { bytes: 0, newestSampleMs: undefined, samplesKept: 0, samplesCut: 0, ambiguousDeletions: 0, unknownKept: 0, unknownDropped: 0, names: ['wal'] }
+  const outcome: ReplayOutcome = { bytes: 0, newestSampleMs: undefined, samplesKept: 0, samplesCut: 0, laterDeletions: 0, ambiguousDeletions: 0, unknownKept: 0, unknownDropped: 0, names: ['wal'] }
   const { replay } = request
-  await writeLog(request, outcome, { name: 'wal', pieces: replay.pieces })
+  // The out-of-order log names series by the refs of the log beside it.
+  const refs = new SeriesRefs()
+  await writeLog(request, outcome, { name: 'wal', pieces: replay.pieces, refs })
   if (piecesUntil(replay.wbl, untilMs(request)).length > 0) {
-    await writeLog(request, outcome, { name: 'wbl', pieces: replay.wbl })
+    await writeLog(request, outcome, { name: 'wbl', pieces: replay.wbl, refs })
     outcome.names.unshift('wbl')
   }
   return outcome
@@ -64,8 +71,8 @@ function untilMs({ atMs, slackMs }: ReplayRequest): number {
   return atMs === undefined ? Number.POSITIVE_INFINITY : atMs + slackMs
 }
 
-async function writeLog(request: ReplayRequest, outcome: ReplayOutcome, log: { name: 'wal' | 'wbl'; pieces: readonly WalPiece[] }): Promise<void> {
-  const copy = new LogCopy(request, log.name)
+async function writeLog(request: ReplayRequest, outcome: ReplayOutcome, log: { name: 'wal' | 'wbl'; pieces: readonly WalPiece[]; refs: SeriesRefs }): Promise<void> {
+  const copy = new LogCopy(request, log)
   try {
     if (log.name === 'wal') await copy.checkpoint()
     await copy.pieces(await dated(request, piecesUntil(log.pieces, untilMs(request))))
@@ -77,6 +84,7 @@ async function writeLog(request: ReplayRequest, outcome: ReplayOutcome, log: { n
   const { counts } = copy.cutter
   outcome.bytes += copy.bytes
   outcome.ambiguousDeletions += copy.ambiguousDeletions
+  outcome.laterDeletions += copy.laterDeletions
   outcome.samplesKept += counts.samples.kept
   outcome.samplesCut += counts.samples.dropped
   if (counts.newestSampleMs !== undefined) outcome.newestSampleMs = Math.max(outcome.newestSampleMs ?? counts.newestSampleMs, counts.newestSampleMs)
@@ -104,19 +112,26 @@ class LogCopy {
   readonly writer: WalWriter
   bytes = 0
   ambiguousDeletions = 0
+  laterDeletions = 0
   readonly #request: ReplayRequest
   readonly #untilMs: number
+  readonly #refs: SeriesRefs
   /** When what is being copied was logged. */
   #span: LogSpan = { end: 0, seenAt: Number.NEGATIVE_INFINITY, loggedAfter: Number.NEGATIVE_INFINITY }
 
-  constructor(request: ReplayRequest, name: 'wal' | 'wbl') {
+  constructor(request: ReplayRequest, { name, refs }: { name: 'wal' | 'wbl'; refs: SeriesRefs }) {
     const { atMs } = request
     this.#request = request
+    this.#refs = refs
     this.#untilMs = untilMs(request)
     this.writer = new WalWriter(join(request.staging, name))
     this.cutter = new RecordCutter({
       atMs: atMs ?? Number.MAX_SAFE_INTEGER,
-      tombstone: (tombstone) => (this.#takesDeletion() ? tombstone : undefined),
+      tombstone: (tombstone) => {
+        const taken = this.#takesDeletion()
+        if (taken && this.#span.seenAt > request.baseMs) this.laterDeletions += 1
+        return taken ? tombstone : undefined
+      },
       unknown: atMs === undefined ? 'keep' : 'drop',
       mmapMarkers: 'drop',
     })
@@ -167,7 +182,8 @@ class LogCopy {
     const take = (record: FramedRecord) => {
       if (spans !== undefined) this.#span = spans.find(({ end }) => record.endOffset <= end) ?? (spans.at(-1) as LogSpan)
       if (this.#span.loggedAfter > this.#untilMs) return
-      const content = this.cutter.cut(record.content(), record)
+      const cut = this.cutter.cut(record.content(), record)
+      const content = cut === undefined ? undefined : this.#refs.map(cut, record)
       if (content !== undefined) records.push({ content, record })
     }
     try {

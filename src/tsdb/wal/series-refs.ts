@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto'
+import { RecordBuilder } from './record-builder.ts'
+import { decodeRecord, encodeRecord } from './record-codec.ts'
+import { RecordCursor } from './record-cursor.ts'
+import { isTimed, recordCodes, recordTypeOf, timedLayouts, type TimedRecordType } from './record-types.ts'
+import { scanRecord, skipEntryBody } from './scan-record.ts'
+import type { SeriesEntry } from './series-record.ts'
+import { TimedEntries, TimedEntriesBuilder } from './timed-entries.ts'
+import type { RecordPosition } from './wal-damage.ts'
+
+/**
+ * Gives each series of a log one ref, declared once, for a log that reaches further back than its server would ever replay.
+ *
+ * A server drops a series from its head when its samples are in a block, and logs it anew, under another ref, when it comes back; after
+ * a restart it may give a ref that is free again to another series. On replay Prometheus takes everything that it has read of a
+ * series for compacted when it is declared again (tsdb/head_wal.go, resetSeriesWithMMappedChunks), and of two series with one ref
+ * the later gets the samples of both. Neither can happen in what a server itself replays; both can when the log is replayed
+ * onto an older recovery point.
+ */
+export class SeriesRefs {
+  /** Ref of each label set, by a digest of it. */
+  readonly #byLabels = new Map<string, number>()
+  readonly #taken = new Set<number>()
+  /** What a ref means now, where it is not itself. */
+  readonly #now = new Map<number, number>()
+  #highest = 0
+
+  /** The record with every ref replaced by its series' own; undefined when nothing is left of it. @throws DAMAGED */
+  map(content: Uint8Array, position: RecordPosition): Uint8Array | undefined {
+    const type = recordTypeOf(content)
+    if (type === 'series') return this.#series(content, position)
+    if (this.#now.size === 0) return content
+    if (isTimed(type)) return this.#timed(content, position, type)
+    const record = decodeRecord(content, position)
+    if (record.type === 'tombstones') return encodeRecord({ ...record, tombstones: record.tombstones.map((entry) => ({ ...entry, ref: this.#refOf(entry.ref) })) })
+    if (record.type === 'metadata') return encodeRecord({ ...record, metadata: record.metadata.map((entry) => ({ ...entry, ref: this.#refOf(entry.ref) })) })
+    return content
+  }
+
+  #series(content: Uint8Array, position: RecordPosition): Uint8Array | undefined {
+    const record = decodeRecord(content, position)
+    if (record.type !== 'series') return content
+    const left = record.series.flatMap((entry) => this.#declare(entry) ?? [])
+    if (left.length === 0) return undefined
+    return left.length === record.series.length && left.every((entry, at) => entry === record.series[at]) ? content : encodeRecord({ type: 'series', series: left })
+  }
+
+  /** The declaration to write; undefined for a series that has been declared. */
+  #declare(entry: SeriesEntry): SeriesEntry | undefined {
+    const { ref, labels } = entry
+    this.#highest = Math.max(this.#highest, ref)
+    const key = digestOf(labels)
+    const known = this.#byLabels.get(key)
+    const own = known ?? (this.#taken.has(ref) ? this.#free() : ref)
+    if (own === ref) this.#now.delete(ref)
+    else this.#now.set(ref, own)
+    if (known !== undefined) return undefined
+    this.#byLabels.set(key, own)
+    this.#taken.add(own)
+    return own === ref ? entry : { ref: own, labels }
+  }
+
+  #free(): number {
+    do this.#highest += 1
+    while (this.#taken.has(this.#highest))
+    return this.#highest
+  }
+
+  #refOf(ref: number): number {
+    return this.#now.get(ref) ?? ref
+  }
+
+  #timed(content: Uint8Array, position: RecordPosition, type: TimedRecordType): Uint8Array {
+    let moved = false
+    scanRecord(content, position, (ref) => (moved ||= this.#now.has(ref)))
+    if (!moved) return content
+    const { heads, body } = timedLayouts[type]
+    const cursor = new RecordCursor(content, position, 1)
+    const walk = new TimedEntries(cursor, heads)
+    const builder = new RecordBuilder().byte(recordCodes[type])
+    const written = new TimedEntriesBuilder(builder, heads)
+    while (walk.next()) {
+      walk.checkExact()
+      const bodyAt = cursor.at
+      skipEntryBody(cursor, body)
+      written.head({ ref: this.#refOf(walk.ref), timestampMs: walk.timestampMs, startTimestampMs: walk.startTimestampMs })
+      builder.bytes(content.subarray(bodyAt, cursor.at))
+    }
+    return builder.finish()
+  }
+}
+
+/** Ninety-six bits: a million series share none by chance. */
+function digestOf(labels: SeriesEntry['labels']): string {
+  return createHash('sha256').update(JSON.stringify(labels)).digest('base64').slice(0, 16)
+}
