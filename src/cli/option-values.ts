@@ -17,6 +17,12 @@ export function collect(value: string, previous: string[] | undefined): string[]
   return [...(previous ?? []), value]
 }
 
+/** A path; an empty one is a shell variable that was not set, and would stand for the working directory. @throws USAGE */
+export function parsePath(text: string): string {
+  if (text !== '') return text
+  throw new PromDrError('USAGE', 'the path is empty', { hint: 'is a variable in the command not set? The working directory is "."' })
+}
+
 /** `user` or `user:group`, names or numbers. @throws USAGE */
 export function parseOwner(text: string): string {
   if (/^[A-Za-z0-9_][\w.-]*(:[A-Za-z0-9_][\w.-]*)?$/.test(text)) return text

@@ -1,6 +1,7 @@
 import { formatByteSize } from './byte-size.ts'
 import { formatDuration } from './duration.ts'
 import type { NamedBlock } from './recovery-point.ts'
+import { isUlid } from './ulid.ts'
 
 /** A check made before anything is touched. */
 export interface PreflightCheck {
@@ -18,11 +19,15 @@ export interface TargetFacts {
   /** What occupies it. */
   names: readonly string[]
   writable: boolean
+  /** URLs of repositories that lie in it, or that it lies in. */
+  repositories: readonly string[]
   freeBytes: number
   /** Programs that have files below it open, and servers that say it is theirs. */
   usedBy: readonly string[]
   /** An interrupted restore of something else that left its staging here. */
   otherRestore: string | undefined
+  /** An interrupted restore of the same, which this one goes on with, is there. */
+  resumes: boolean
   /** Version of the Prometheus that will read it; undefined when none was found. */
   version: { version: string; reads: boolean; rule: string } | undefined
   /** Who the files will belong to; undefined with the reason when that cannot be done. */
@@ -57,7 +62,7 @@ const outOfOrderAlignmentMs = 2 * 3_600_000
 export function preflight(facts: TargetFacts, request: PreflightRequest): PreflightCheck[] {
   return [
     checkPlace(facts, request),
-    check('no server on the target', facts.usedBy.length === 0, facts.usedBy.length === 0 ? 'nothing has it open' : `in use by ${facts.usedBy.join(', ')}`, 'stop that server first, or restore to another --target'),
+    check('no server on the target', facts.usedBy.length === 0, facts.usedBy.length === 0 ? 'nothing has it open' : `in use by ${firstOf(facts.usedBy)}`, 'stop that server first, or restore to another --target'),
     checkSpace(facts, request),
     checkFuture(request),
     checkRetention(request),
@@ -71,15 +76,30 @@ function checkPlace(facts: TargetFacts, request: PreflightRequest): PreflightChe
   const { path, state } = facts
   if (state === 'symbolic link') return check(name, false, `${path} is a symbolic link`, 'give the directory that it leads to, or remove it')
   if (state === 'not a directory') return check(name, false, `${path} is not a directory`, 'give a directory, or a path that does not exist yet')
+  if (facts.repositories.length > 0) return check(name, false, `${path} and the repository ${facts.repositories.join(', ')} lie one in the other`, 'give a --target apart from every repository')
   if (!facts.writable) return check(name, false, `${path} is not writable for this user`, 'run as the owner of the directory or as root')
   if (facts.otherRestore !== undefined && !request.replace) {
     return check(name, false, `${path} holds an interrupted restore of ${facts.otherRestore}`, `finish it with --at ${facts.otherRestore}, or give --replace to move it aside`)
   }
+  const shown = firstOf(facts.names)
   if (state === 'occupied' && !request.replace) {
-    const shown = facts.names.slice(0, 5).join(', ') + (facts.names.length > 5 ? `… (${facts.names.length})` : '')
     return check(name, false, `${path} is not empty: ${shown}`, 'give an empty --target, or --replace to move its content aside (nothing is deleted)')
   }
+  if (state === 'occupied' && !facts.resumes && facts.otherRestore === undefined && !facts.names.some(isOfServer)) {
+    return check(name, false, `${path} is no data directory of Prometheus: it holds ${shown}`, 'check --target; where it is right, move what is in there away first')
+  }
   return check(name, true, state === 'missing' ? `${path} will be made` : state === 'empty' ? `${path} is empty` : `${path} is not empty: its content will be moved aside`)
+}
+
+/** What a server keeps in its data directory: one of these says that --replace moves a server's data aside, and not a home. */
+const namesOfServer = new Set(['wal', 'wbl', 'chunks_head', 'lock', 'queries.active', 'snapshots'])
+
+function isOfServer(name: string): boolean {
+  return namesOfServer.has(name) || isUlid(name)
+}
+
+function firstOf(names: readonly string[]): string {
+  return names.slice(0, 5).join(', ') + (names.length > 5 ? `… (${names.length})` : '')
 }
 
 function checkSpace(facts: TargetFacts, request: PreflightRequest): PreflightCheck {

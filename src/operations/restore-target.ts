@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { type PreflightCheck, type TargetFacts, preflight } from '../domain/restore-preflight.ts'
 import type { RestorePlan } from '../domain/restore-plan.ts'
 import { blockBytes } from '../domain/recovery-point.ts'
@@ -6,7 +7,7 @@ import { canReadDataOf, formatVersion, parsePrometheusVersion, type PrometheusVe
 import { hasCode } from '../errors.ts'
 import type { PrometheusApi } from '../integrations/prometheus/prometheus-api.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
-import { directoryFacts, mayWrite, sameDirectory } from '../tsdb/data-directory-access.ts'
+import { directoryFacts, liesIn, mayWrite, sameDirectory } from '../tsdb/data-directory-access.ts'
 import { directoryContents } from '../tsdb/data-directory.ts'
 import { type IncompleteRestore, type Ownership, readIncomplete, stagedBytes } from '../tsdb/restore-directory.ts'
 import type { RestoreRequest } from './restore-report.ts'
@@ -36,6 +37,8 @@ export interface JudgeRequest {
   request: RestoreRequest
   configuredOwner?: string | undefined
   configuredRetentionMs?: number | undefined
+  /** URLs of all repositories. */
+  repositories: readonly string[]
   nowMs: number
   signal: AbortSignal
 }
@@ -62,10 +65,12 @@ export async function judgeTarget(probe: TargetProbe, judge: JudgeRequest): Prom
     path: target,
     state,
     names,
+    repositories: await overlapping(target, judge.repositories),
     writable: usable && (await mayWrite(target)),
     freeBytes: place.freeBytes,
     usedBy: usable && contents.state !== 'missing' ? await usersOf(probe, target, judge.signal) : [],
     otherRestore: note !== undefined && resume === undefined ? note.recoveryPoint : undefined,
+    resumes: resume !== undefined,
     version: version === undefined ? undefined : readability(version, source.prometheusVersion),
     owner,
   }
@@ -85,6 +90,16 @@ export async function judgeTarget(probe: TargetProbe, judge: JudgeRequest): Prom
   })
   if (request.start && version === undefined) checks.push({ name: 'Prometheus program', ok: false, detail: 'none on this host: --start cannot ask it', advice: 'install prometheus here, set prometheus.binary, or restore without --start' })
   return { checks, owner: owner.ownership, resume }
+}
+
+/** A target in a repository, or around one, would mix the two; --replace would take the repository away. */
+async function overlapping(target: string, urls: readonly string[]): Promise<string[]> {
+  const found: string[] = []
+  for (const url of urls.filter((each) => each.startsWith('file:'))) {
+    const root = fileURLToPath(url)
+    if ((await liesIn(target, root)) || (await liesIn(root, target))) found.push(url)
+  }
+  return found
 }
 
 /** Whoever has files open there, and the configured server when it says that the directory is its own. */

@@ -61,7 +61,7 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
   const { choice, plan, stream } = await watch.time('plan', () => choosePlan(context, { sources, instance, request, damagedLog }))
   // Known answers that cannot be read must not come to light when everything is in place.
   const knownAnswers = request.start ? answersLeft(await decodeKnownAnswers(plan.point.knownAnswers), plan, stream) : undefined
-  const judgement = await watch.time('check the target', () => judgeTarget(context.probe, { target, plan, request, configuredOwner: context.settings.owner, configuredRetentionMs: context.settings.retentionMs, nowMs: requestedAtMs, signal: context.signal }))
+  const judgement = await watch.time('check the target', () => judgeTarget(context.probe, { target, plan, request, configuredOwner: context.settings.owner, configuredRetentionMs: context.settings.retentionMs, repositories: context.repositories.map(({ store }) => store.url), nowMs: requestedAtMs, signal: context.signal }))
   const run: Run = { context, request, watch, sources, choice, plan, stream, damagedLog, judgement, target, instance, requestedAtMs }
   if (request.dryRun) return report(run, {})
   refuseFailed(judgement.checks)

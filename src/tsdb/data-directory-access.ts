@@ -1,6 +1,6 @@
 import { constants } from 'node:fs'
 import { access, mkdir, realpath, stat, statfs } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join, resolve, sep } from 'node:path'
 import { systemCode } from '../errors.ts'
 import { dataFileError } from './file-errors.ts'
 
@@ -12,6 +12,21 @@ export async function sameDirectory(left: string, right: string): Promise<boolea
   } catch (error) {
     if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(systemCode(error) ?? '')) return undefined
     throw error
+  }
+}
+
+/** Whether `path` is `directory` or would be below it, symbolic links followed as far as either exists. */
+export async function liesIn(path: string, directory: string): Promise<boolean> {
+  const [inner, outer] = await Promise.all([realPathOf(resolve(path)), realPathOf(resolve(directory))])
+  return inner === outer || inner.startsWith(outer.endsWith(sep) ? outer : outer + sep)
+}
+
+async function realPathOf(path: string): Promise<string> {
+  try {
+    return await realpath(path)
+  } catch (error) {
+    if (!['ENOENT', 'ENOTDIR', 'EACCES'].includes(systemCode(error) ?? '') || path === dirname(path)) return path
+    return join(await realPathOf(dirname(path)), basename(path))
   }
 }
 

@@ -153,6 +153,7 @@ export async function placeRestore(target: string, request: PlaceRequest): Promi
     await writeIncomplete(target, { ...note, phase: 'placing' })
     for (const name of request.names) await moveInto(join(staging, name), join(target, name))
     await writeDurably(join(target, restoredName), `${JSON.stringify(request.restored, undefined, 1)}\n`)
+    await handOver(join(target, restoredName), owner)
     await rm(staging, { recursive: true, force: true })
     await rm(join(target, incompleteName), { force: true })
     await syncDirectory(target)

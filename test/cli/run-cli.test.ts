@@ -84,6 +84,7 @@ describe('mistakes in the command line are exit code 2, before anything is opene
     [['verify', '--read-data-subset', '8/7'], '--read-data-subset: "8/7"', 'n/t'],
     [['restore', '--at', 'latest', '--retention', '15 days'], '--retention: "15 days" is not a duration', '15d'],
     [['restore', '--at', 'latest', '--owner', 'a b'], '--owner: "a b" is not an owner', ''],
+    [['restore', '--at', 'latest', '--target', ''], '--target: the path is empty', 'variable'],
     [['completion', 'tcsh'], 'bash, zsh, fish', ''],
   ])('%j', async (argv, message, hint) => {
     const { code, stdout, stderr, openings } = await runInProcess(argv)

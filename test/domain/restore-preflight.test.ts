@@ -6,7 +6,7 @@ const dayMs = 24 * hourMs
 const nowMs = firstMs + 10 * dayMs
 
 const facts: TargetFacts = {
-  path: '/var/lib/prometheus/metrics2', state: 'empty', names: [], writable: true, freeBytes: 10_000_000_000, usedBy: [], otherRestore: undefined,
+  path: '/var/lib/prometheus/metrics2', state: 'empty', names: [], writable: true, freeBytes: 10_000_000_000, usedBy: [], repositories: [], otherRestore: undefined, resumes: false,
   version: { version: '2.42.0', reads: true, rule: 'the same or newer' },
   owner: { ok: true, detail: 'prometheus:prometheus (106:113)' },
 }
@@ -30,6 +30,7 @@ const passes: Case[] = [
   { title: 'a directory that does not exist yet', facts: { state: 'missing' } },
   { title: 'an occupied directory and --replace', facts: { state: 'occupied', names: ['wal'] }, request: { replace: true } },
   { title: 'an interrupted restore of something else and --replace', facts: { state: 'occupied', names: ['.prom-dr-staging'], otherRestore: '20261120T000000Z-00000000' }, request: { replace: true } },
+  { title: 'what a half-finished restore of the same left beside other things, and --replace', facts: { state: 'occupied', names: ['data'], resumes: true }, request: { replace: true } },
   { title: 'exactly the space that is needed and the reserve', facts: { freeBytes: 1_000_000_000 + 64 * 1024 * 1024 } },
   { title: 'a block that ends ten minutes ahead: targets may date samples so far', request: { blocks: [namedBlock(0, { maxTime: nowMs + 600_000 })] } },
   { title: 'an out-of-order block aligned to the end of its two hours', request: { blocks: [namedBlock(0, { maxTime: nowMs + 2 * hourMs, inOrder: false })] } },
@@ -48,6 +49,8 @@ const refusals: Case[] = [
   { title: 'a directory that cannot be written to', facts: { writable: false } },
   { title: 'an interrupted restore of something else', facts: { state: 'occupied', names: ['.prom-dr-staging'], otherRestore: '20261120T000000Z-00000000' } },
   { title: 'an occupied directory', facts: { state: 'occupied', names: ['wal', 'chunks_head'] } },
+  { title: 'a directory that no server made, also with --replace', facts: { path: '/home/op', state: 'occupied', names: ['.bashrc', 'notes'] }, request: { replace: true } },
+  { title: 'a target in a repository', facts: { repositories: ['file:///var/lib/prometheus/metrics2/prom-dr-repository'] }, request: { replace: true } },
   { title: 'a directory with more in it than fits a line', facts: { state: 'occupied', names: ['a', 'b', 'c', 'd', 'e', 'f', 'g'] } },
   { title: 'a running server', facts: { usedBy: ['prometheus (pid 812)', 'http://127.0.0.1:9090'] } },
   { title: 'one byte too little space', facts: { freeBytes: 1_000_000_000 + 64 * 1024 * 1024 - 1 } },

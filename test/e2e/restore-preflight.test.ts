@@ -49,6 +49,17 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a restore that must 
     await expectRefused(join(parent, 'link'), 'is a symbolic link')
   })
 
+  it('is refused in and around a repository, and --replace takes no home for a data directory', async () => {
+    const replace = { replace: true }
+    await expectRefused(source.root, 'lie one in the other', operations, replace)
+    await expectRefused(join(source.root, 'not', 'there', 'yet'), 'lie one in the other', operations, replace)
+    await expectRefused(join(source.root, '..'), 'lie one in the other', operations, replace)
+    const home = join(parent, 'home')
+    await mkdir(home)
+    await writeFile(join(home, '.bashrc'), '')
+    await expectRefused(home, 'is no data directory of Prometheus: it holds .bashrc', operations, replace)
+  })
+
   it('is refused where this user may not write', async (context) => {
     if (process.getuid?.() !== 0) return context.skip('needs root to become nobody')
     const target = join(parent, 'of-root')

@@ -43,7 +43,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a server that is los
 
     const [block = ''] = (await readdir(target)).filter((name) => !name.startsWith('.'))
     for (const path of ['.', block, `${block}/chunks`]) expect(await stat(join(target, path))).toMatchObject({ uid: owner.uid, gid: owner.gid, mode: 0o40755 })
-    for (const path of ['index', 'meta.json', 'chunks/000001']) expect(await stat(join(target, block, path))).toMatchObject({ uid: owner.uid, gid: owner.gid, mode: 0o100644 })
+    for (const path of ['index', 'meta.json', 'chunks/000001', '../.prom-dr-restored']) expect(await stat(join(target, block, path))).toMatchObject({ uid: owner.uid, gid: owner.gid, mode: 0o100644 })
     // What the test made above it belongs to root and lets nobody else in.
     await chmod(join(target, '..'), 0o755)
     const listen = `127.0.0.1:${await freePort()}`

@@ -5,7 +5,7 @@ import type { RestoreReport, RestoreRequest } from '../../operations/restore-rep
 import { type CommandRunner, examples } from '../command-runner.ts'
 import type { CommandContext } from '../context.ts'
 import { type ExitCode, exitCodes, worstOf } from '../exit-codes.ts'
-import { collect, named, parseOwner } from '../option-values.ts'
+import { collect, named, parseOwner, parsePath } from '../option-values.ts'
 import { renderRestore } from '../render/restore.ts'
 
 interface RestoreOptions {
@@ -30,7 +30,7 @@ export function restoreCommand(run: CommandRunner): Command {
     .summary('bring a recovery point back into a data directory')
     .description('Bring a recovery point back into a data directory: plan, check, fetch with every byte checked, put in place, measure. Nothing is touched before all checks have passed.')
     .requiredOption('--at <moment>', '"latest", a time with its zone, "2h ago", or the id of a recovery point')
-    .option('-t, --target <dir>', 'the TSDB directory to fill (default: as configured)')
+    .option('-t, --target <dir>', 'the TSDB directory to fill (default: as configured)', named('--target', parsePath))
     .option('-i, --instance <name>', 'whose recovery points (default: as configured)')
     .option('-r, --repository <name>', 'only from this repository; may be repeated (default: all)', collect)
     .option('-n, --dry-run', 'print the plan and the checks, and change nothing', false)
