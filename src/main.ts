@@ -1,7 +1,8 @@
+import { setMaxListeners } from 'node:events'
 import { hostname } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { runCli } from './cli/run-cli.ts'
-import type { ExitCode } from './cli/exit-codes.ts'
+import { type ExitCode, exitCodes } from './cli/exit-codes.ts'
 import type { Operations } from './cli/operations.ts'
 import type { Opening } from './cli/context.ts'
 import { loadConfig } from './config/load-config.ts'
@@ -9,9 +10,20 @@ import { PromDrError, systemCode } from './errors.ts'
 import { readText, whyUnreadable } from './system/config-files.ts'
 
 /** Runs the command line of this process; the launcher exits with the code once stdout has taken everything. */
-export function main(): Promise<ExitCode> {
-  process.stdout.on('error', ignoreClosedPipe)
-  process.stderr.on('error', ignoreClosedPipe)
+export async function main(): Promise<ExitCode> {
+  let lost: Error | undefined
+  // The reader of a pipe that has seen enough (`prom-dr list | head`) is no failure; a full disk is, or a script takes half an answer for a whole.
+  process.stdout.on('error', (error) => (lost = systemCode(error) === 'EPIPE' ? lost : error))
+  // There is nothing left to say it with.
+  process.stderr.on('error', () => undefined)
+  const code = await runThisProcess()
+  await new Promise((resolve) => process.stdout.write('', () => setImmediate(resolve)))
+  if (lost === undefined) return code
+  process.stderr.write(`error: the answer could not be written: ${lost.message}\nhint: look at what stdout leads to; the command itself ended with exit code ${code}\n`)
+  return code === exitCodes.done ? exitCodes.failed : code
+}
+
+function runThisProcess(): Promise<ExitCode> {
   return runCli(process.argv.slice(2), {
     env: process.env,
     stdout: process.stdout,
@@ -36,17 +48,14 @@ const interruptions = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** The first SIGINT, SIGTERM or SIGHUP asks everything to stop and tidy up; the second ends the process at once. */
 function signalOfInterruption(): AbortSignal {
   const controller = new AbortController()
+  // Everything that runs at the same time listens; Node would take more than ten for a leak, and say so on stderr.
+  setMaxListeners(0, controller.signal)
   const interrupt = (name: NodeJS.Signals) => {
     for (const other of interruptions) process.removeListener(other, interrupt)
     controller.abort(new PromDrError('INTERRUPTED', `interrupted by ${name}`, { hint: 'what was committed before is intact; run the same command again' }))
   }
   for (const name of interruptions) process.on(name, interrupt)
   return controller.signal
-}
-
-/** The reader of a pipe that has seen enough (`prom-dr list | head`) is no failure. */
-function ignoreClosedPipe(error: Error): void {
-  if (systemCode(error) !== 'EPIPE') throw error
 }
 
 function readVersion(): string {

@@ -73,6 +73,9 @@ function withoutZone(text: string, wallMs: number, options: MomentOptions): Prom
   const zone = options.localTimeZone ?? Intl.DateTimeFormat().resolvedOptions().timeZone
   const utc = formatTime(wallMs)
   const local = `${formatTime(wallMs).slice(0, -1)}${formatOffset(localOffsetMs(wallMs, zone))}`
+  if (localOffsetMs(wallMs, zone) === 0) {
+    return new PromDrError('USAGE', `${text} has no time zone: it could be ${utc} (${zone === 'UTC' ? zone : `UTC, and ${zone}`}) or a time of another zone`, { hint: `write ${utc} if you mean that`, details: { readings: [utc, local] } })
+  }
   return new PromDrError('USAGE', `${text} has no time zone: it could be ${utc} (UTC) or ${local} (${zone})`, {
     hint: `write the one you mean: ${utc} or ${local}`,
     details: { readings: [utc, local] },

@@ -63,7 +63,7 @@ function networkVerdict(error: SdkError, context: S3ErrorContext): Verdict | und
   const code = networkCode(error)
   const at = context.endpoint ?? `S3 in ${context.region ?? 'the default region'}`
   const unreachable = (message: string, hint: string): Verdict => ({ code: 'STORE_UNREACHABLE', message, hint })
-  if (error.name === 'TimeoutError' || code === 'ETIMEDOUT') return unreachable(`${at} did not answer in time`, 'check the network and s3.endpoint; s3.timeoutMs can be raised')
+  if (error.name === 'TimeoutError' || code === 'ETIMEDOUT') return unreachable(`${at} did not answer in time`, 'check the network and the scheme, host and port of s3.endpoint')
   if (code === 'ECONNREFUSED') return unreachable(`nothing listens at ${at} (ECONNREFUSED)`, 'is the server running, and is the port in s3.endpoint right?')
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return unreachable(`the name of ${at} cannot be resolved (${code})`, 'check s3.endpoint, s3.region and DNS; servers without a name for each bucket need s3.forcePathStyle: true')
   if (code?.startsWith('HPE_')) return { code: 'STORE_BAD_RESPONSE', message: `${at} does not speak HTTP (${code})`, hint: 'check the scheme and the port of s3.endpoint' }

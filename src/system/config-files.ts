@@ -1,14 +1,16 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { PromDrError, messageOf, systemCode } from '../errors.ts'
 
-/** The text of a small file; undefined when there is none. @throws FILE_SYSTEM */
+/** The text of a configuration file; undefined when there is none. @throws CONFIG_INVALID */
 export function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
     const code = systemCode(error)
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-    throw new PromDrError('FILE_SYSTEM', `cannot read ${path}: ${messageOf(error)}`, { cause: error })
+    const hint = code === 'EISDIR' ? `name the file in it, such as ${join(path, 'prom-dr.yml')}` : 'run as a user who may read it'
+    throw new PromDrError('CONFIG_INVALID', `cannot read ${path}: ${messageOf(error)}`, { cause: error, hint })
   }
 }
 

@@ -154,7 +154,7 @@ async function readAll(incoming: IncomingMessage, limitBytes: number, tooLarge: 
 }
 
 async function authorization(url: URL, options: HttpClientOptions): Promise<Record<string, string>> {
-  if (options.bearerTokenFile !== undefined) return { authorization: `Bearer ${await secretOf(options.bearerTokenFile)}` }
+  if (options.bearerTokenFile !== undefined) return { authorization: `Bearer ${await tokenOf(options.bearerTokenFile)}` }
   const { basicAuth } = options
   if (basicAuth === undefined) return url.username === '' ? {} : basic(decodeURIComponent(url.username), decodeURIComponent(url.password))
   const password = basicAuth.passwordFile === undefined ? (basicAuth.password ?? '') : await secretOf(basicAuth.passwordFile)
@@ -167,9 +167,19 @@ function basic(username: string, password: string): Record<string, string> {
 
 async function secretOf(path: string): Promise<string> {
   const secret = (await credentialFile(path)).toString('utf8').trim()
-  // A line break would end the header; Node's own error would quote the secret.
-  if (/[^\x20-\x7e]/.test(secret)) throw new PromDrError('CONFIG_INVALID', `${path} does not hold one line of plain text`)
+  if (/[\p{Cc}\uFFFD]/u.test(secret)) throw notOneLine(path)
   return secret
+}
+
+/** A header takes ASCII alone; Node's own error would quote the token. */
+async function tokenOf(path: string): Promise<string> {
+  const token = await secretOf(path)
+  if (/[^\x20-\x7e]/.test(token)) throw notOneLine(path)
+  return token
+}
+
+function notOneLine(path: string): PromDrError {
+  return new PromDrError('CONFIG_INVALID', `${path} does not hold one line of plain text`, { hint: 'write the secret alone into it, in UTF-8; a token in ASCII' })
 }
 
 async function tlsSettings({ tls }: HttpClientOptions): Promise<object> {

@@ -48,6 +48,11 @@ describe('the launcher', () => {
     expect(JSON.parse(stdout).discovered).toContainEqual({ name: 'instance', value: 'from-dot-env' })
   })
 
+  test('names the file where a directory was given as configuration', async () => {
+    const cwd = await temporaryDirectory()
+    expect(await promDr(['list', '--config', cwd], { cwd })).toMatchObject({ code: 2, stderr: expect.stringContaining(`hint: name the file in it, such as ${join(cwd, 'prom-dr.yml')}`) })
+  })
+
   test('init writes a file that loads, and never overwrites it', async () => {
     const cwd = await temporaryDirectory()
     const env = { PROM_DR_PROMETHEUS_URL: 'http://127.0.0.1:1' }
@@ -74,6 +79,16 @@ describe('pipes', () => {
     expect(code).toBe(2)
     expect(stdout.length).toBeGreaterThan(500_000)
     expect(JSON.parse(stdout).error.details.problems).toHaveLength(4000)
+  })
+
+  test('that cannot be written to are a failure, and only where they are the answer', async () => {
+    const cwd = await manyMistakes()
+    const shell = (line: string) => start(['bash', '-c', line.replaceAll('prom-dr', `"${process.execPath}" "${launcher}"`)], { cwd }).ended
+    const full = await shell('prom-dr --version > /dev/full')
+    expect(full).toMatchObject({ code: 1, stderr: expect.stringContaining('error: the answer could not be written: ENOSPC') })
+    expect((await shell('prom-dr --version | true; exit ${PIPESTATUS[0]}')).code).toBe(0)
+    expect((await shell('prom-dr list 2> /dev/full')).code).toBe(2)
+    expect((await shell('prom-dr --version >&- 2>&- <&-')).code).toBe(0)
   })
 
   test('that are closed early are no failure and no noise', async () => {

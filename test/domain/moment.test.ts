@@ -47,7 +47,13 @@ describe('parseMoment', () => {
   test('takes the local offset from the date that was given, not from today', () => {
     expect(refusal('2026-07-01 03:00').message).toContain('2026-07-01T03:00:00+02:00')
     expect(refusal('2026-01-15', 'America/St_Johns').message).toContain('2026-01-15T00:00:00-03:30')
-    expect(refusal('2026-01-15', 'UTC').message).toContain('2026-01-15T00:00:00+00:00')
+    expect(refusal('2026-01-15', 'UTC').message).toContain('2026-01-15T00:00:00Z (UTC)')
+  })
+
+  test('says a reading once where the clocks here show UTC', () => {
+    expect(refusal('2026-11-21T03:00:00', 'UTC').message).toContain('it could be 2026-11-21T03:00:00Z (UTC) or a time of another zone')
+    expect(refusal('2026-11-21T03:00:00', 'Europe/London').message).toContain('(UTC, and Europe/London)')
+    expect(refusal('2026-07-21T03:00:00', 'Europe/London').message).toContain('2026-07-21T03:00:00+01:00 (Europe/London)')
   })
 
   test('gives readings that it then accepts', () => {

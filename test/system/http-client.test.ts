@@ -46,6 +46,8 @@ describe('a request', () => {
     expect(await seen({ basicAuth: { username: 'me', passwordFile } })).toBe(expected)
     expect(await seen({}, url.replace('//', '//me:s3cret@'))).toBe(expected)
     expect(await seen({})).toBeUndefined()
+    await writeFile(passwordFile, 'pä:ss wörd\n')
+    expect(await seen({ basicAuth: { username: 'me', passwordFile } })).toBe(`Basic ${Buffer.from('me:pä:ss wörd').toString('base64')}`)
   })
 
   it('reads the bearer token again each time', async () => {
