@@ -29,6 +29,13 @@ export type Head =
   | { kind: 'empty' }
   /** Left out on request: samples newer than the blocks are not in the recovery point. */
   | { kind: 'omitted' }
+  /** The shipped WAL has it, in this generation and those that follow: without that log only the blocks are left. */
+  | { kind: 'wal'; generation: string }
+
+/** Where what was in memory is: in the recovery point (an empty head too), in the shipped WAL, or nowhere. */
+export function headPlace(head: Head): 'stored' | 'wal' | 'omitted' {
+  return head.kind === 'block' || head.kind === 'empty' ? 'stored' : head.kind
+}
 
 /** The server that a recovery point was made of. */
 export interface Source {

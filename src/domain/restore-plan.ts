@@ -7,7 +7,7 @@ export interface PlannablePoint {
   createdAt: number
   maxTime: number | null
   blocks: readonly NamedBlock[]
-  head: { kind: 'block'; block: NamedBlock } | { kind: 'empty' } | { kind: 'omitted' }
+  head: { kind: 'block'; block: NamedBlock } | { kind: 'empty' } | { kind: 'omitted' } | { kind: 'wal'; generation: string }
 }
 
 /** What one source (a repository) offers. */
@@ -63,6 +63,7 @@ export function planRestore<Point extends PlannablePoint>(sources: readonly Plan
 function warningsOf(point: PlannablePoint, at: RestoreMoment): string[] {
   const warnings: string[] = []
   if (point.head.kind === 'omitted') warnings.push(`recovery point ${point.id} was made without the head: samples newer than its newest block are not in it`)
+  if (point.head.kind === 'wal') warnings.push(`recovery point ${point.id} has its head in the shipped WAL (generation ${point.head.generation}), which cannot be followed to it: samples newer than its newest block are missing`)
   if (at.kind === 'time' && point.maxTime !== null && point.maxTime > at.ms) {
     warnings.push(`recovery point ${point.id} has samples that their targets dated ahead, up to ${new Date(point.maxTime).toISOString()}`)
   }
@@ -92,7 +93,7 @@ function choosePoint<Point extends PlannablePoint>(points: readonly Point[], at:
 
 /** From its newest sample on, ms: there was nothing more to come until it was made. Without its head that is not known. */
 function answersFrom(point: PlannablePoint): number {
-  return point.head.kind === 'omitted' ? point.createdAt : (point.maxTime ?? point.createdAt)
+  return point.head.kind === 'omitted' || point.head.kind === 'wal' ? point.createdAt : (point.maxTime ?? point.createdAt)
 }
 
 function unreachable(points: readonly PlannablePoint[], atMs: number, before: PlannablePoint | undefined): PromDrError {

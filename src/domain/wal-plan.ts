@@ -38,8 +38,11 @@ export interface StreamCheckpoint {
 export interface ReplayBase {
   id: string
   createdAt: number
-  blocks: readonly NamedBlock[]
+  blocks: readonly BoundingBlock[]
 }
+
+/** What of a block decides how much of the log is replayed. */
+export type BoundingBlock = Pick<NamedBlock, 'inOrder' | 'maxTime'>
 
 /** The log that brings a base further: a checkpoint, if it begins with one, and what follows it. */
 export interface WalReplay {
@@ -58,12 +61,12 @@ export interface WalReplay {
 }
 
 /** The end of the newest in-order block, ms: a server starting on the blocks ignores older samples of the log. */
-export function replayBoundMs(blocks: readonly NamedBlock[]): number | null {
+export function replayBoundMs(blocks: readonly BoundingBlock[]): number | null {
   return blocks.reduce<number | null>((newest, block) => (block.inOrder ? Math.max(newest ?? block.maxTime, block.maxTime) : newest), null)
 }
 
 /** Blocks that a restore to a moment may bring: an in-order block that ends later would hide the samples of the log before its end. */
-export function blocksUntil<Block extends NamedBlock>(blocks: readonly Block[], atMs: number): Block[] {
+export function blocksUntil<Block extends BoundingBlock>(blocks: readonly Block[], atMs: number): Block[] {
   return blocks.filter((block) => !block.inOrder || block.maxTime <= atMs)
 }
 

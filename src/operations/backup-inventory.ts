@@ -79,7 +79,7 @@ export async function readInventory(request: InventoryRequest): Promise<Inventor
 }
 
 /** The tiers that no recovery point stands for yet. In each period the oldest is asked first: it is the likeliest to. */
-async function openTiers(ids: readonly string[], request: InventoryRequest): Promise<Tier[]> {
+export async function openTiers(ids: readonly string[], request: Omit<InventoryRequest, 'blocks'>): Promise<Tier[]> {
   const open: Tier[] = []
   const read = new Map<string, readonly Tier[]>()
   for (const tier of tiers) {
@@ -105,7 +105,7 @@ async function newestReadable(ids: readonly string[], request: InventoryRequest)
 }
 
 /** A damaged manifest names nothing that can be relied on; `verify` reports it. */
-async function readOrSkip(id: string, request: InventoryRequest): Promise<StoredRecoveryPoint | undefined> {
+async function readOrSkip(id: string, request: Omit<InventoryRequest, 'blocks'>): Promise<StoredRecoveryPoint | undefined> {
   try {
     return await readRecoveryPoint(request.store, request.instance, { id, signal: request.signal })
   } catch (error) {

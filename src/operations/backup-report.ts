@@ -37,6 +37,8 @@ export interface BackupReport {
     /** Newest sample, RFC 3339; null when the server has none. */
     maxTime: string | null
     headIncluded: boolean
+    /** Where what was in memory is: in the recovery point, in the shipped WAL, or nowhere. */
+    head: 'stored' | 'wal' | 'omitted'
     blocks: number
     archives: []
     tiers: string[]

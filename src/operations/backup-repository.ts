@@ -2,7 +2,7 @@ import { setInterval } from 'node:timers'
 import type { LimitFunction } from 'p-limit'
 import { planBackup } from '../domain/backup-plan.ts'
 import type { Progress } from '../domain/progress.ts'
-import { type NamedBlock, blockBytes } from '../domain/recovery-point.ts'
+import { type Head, type NamedBlock, blockBytes } from '../domain/recovery-point.ts'
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import { clearIntent, intentRefreshMs, removeIntent, writeIntent } from '../repository/intents.ts'
 import { blockPrefix, headPrefix, recoveryPointKey } from '../repository/layout.ts'
@@ -26,7 +26,7 @@ export interface StoreRequest {
   /** Blocks, tiers and cost are filled in. */
   point: Omit<StoredRecoveryPoint, 'blocks' | 'head' | 'tiers' | 'cost'>
   blocks: readonly SnapshotBlock[]
-  head: SnapshotBlock | 'empty' | 'omitted'
+  head: SnapshotBlock | 'empty' | 'omitted' | { kind: 'wal'; generation: string }
   check: SourceCheck
   compactedSpanMs: number
   timezone: string
@@ -60,7 +60,7 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
   const { store, point, progress } = request
   const inventory = await readInventory({ ...request, instance: point.instance, createdAt: point.createdAt })
   const plan = planBackup(request.blocks.map(serverBlock), inventory.stored, request.compactedSpanMs)
-  const serverHead = typeof request.head === 'string' ? undefined : request.head
+  const serverHead = typeof request.head === 'object' && 'meta' in request.head ? request.head : undefined
   const sameHead = serverHead && (await unchangedHead({ ...request, head: serverHead, externalLabels: point.source.externalLabels, previous: inventory.previous }))
   const localHead = sameHead === undefined ? serverHead : undefined
   const heads = localHead === undefined ? [] : [localHead.meta.ulid]
@@ -88,7 +88,7 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     uploadedBytes += results.reduce((sum, result) => sum + result.uploadedBytes, 0)
     const warnings = [...inventory.warnings, ...results.flatMap((result) => result.replaced.map((key) => `${key} held other bytes and was stored anew`))]
     const headBlock = sameHead ?? (localHead && uploaded.get(localHead.meta.ulid)?.named)
-    const head = headBlock === undefined ? { kind: request.head as 'empty' | 'omitted' } : { kind: 'block' as const, block: headBlock }
+    const head = headBlock === undefined ? headWithoutBlock(request.head) : { kind: 'block' as const, block: headBlock }
     const headBytes = head.kind === 'block' ? blockBytes(head.block) : 0
     const reusedBytes = blocks.reduce((sum, block) => sum + blockBytes(block), headBytes) - results.reduce((sum, result) => sum + blockBytes(result.named), 0)
     const complete: StoredRecoveryPoint = {
@@ -175,6 +175,12 @@ async function recheck(request: StoreRequest, point: StoredRecoveryPoint): Promi
 function serverBlock(block: SnapshotBlock) {
   const { ulid, minTime, maxTime, compaction, stats } = block.meta
   return { ulid, minTime, maxTime, level: compaction.level, sources: compaction.sources, numSamples: stats.numSamples, hasTombstones: block.tombstones !== undefined }
+}
+
+function headWithoutBlock(head: StoreRequest['head']): Head {
+  if (head === 'empty' || head === 'omitted') return { kind: head }
+  if ('generation' in head) return head
+  throw new PromDrError('INTERNAL', `the head block ${head.meta.ulid} was not stored`)
 }
 
 function sizeOf(block: SnapshotBlock): number {

@@ -1,5 +1,5 @@
 import type { KnownAnswers } from '../domain/known-answers.ts'
-import { blockBytes } from '../domain/recovery-point.ts'
+import { blockBytes, headPlace } from '../domain/recovery-point.ts'
 import { PromDrError, messageOf } from '../errors.ts'
 import { type BackupContext, type NamedStore, chooseRepositories } from './backup-context.ts'
 import type { BackupReport, BackupRequest, DamagedBlock, RepositoryOutcome } from './backup-report.ts'
@@ -37,7 +37,8 @@ export function summarizeBackup(run: BackedUp): BackupReport {
       instance: point.instance,
       createdAt: new Date(point.createdAt).toISOString(),
       maxTime: point.maxTime === null ? null : new Date(point.maxTime).toISOString(),
-      headIncluded: point.head.kind !== 'omitted',
+      headIncluded: headPlace(point.head) === 'stored',
+      head: headPlace(point.head),
       blocks: blocks.length,
       archives: [],
       tiers: point.tiers,

@@ -16,8 +16,10 @@ import { type StoreOutcome, storeRecoveryPoint } from './backup-repository.ts'
 import { removeDeadSnapshots, takeSnapshot } from './backup-snapshot.ts'
 import { type ServerFacts, readServerFacts } from './backup-source.ts'
 import { summarizeBackup } from './backup-summary.ts'
+import { streamCoversHead } from './head-coverage.ts'
 import { confirmKnownAnswers } from './known-answers.ts'
 import { type SnapshotBlock, measureNewestSample, readSnapshotBlocks } from './snapshot-block.ts'
+import { newestInOrderMs } from './ship-checkpoint.ts'
 import { SourceCheck } from './source-check.ts'
 import { Stopwatch } from './stopwatch.ts'
 
@@ -91,13 +93,14 @@ async function openRepositories(context: BackupContext, run: Pick<Run, 'request'
 async function makeRecoveryPoint(run: Run) {
   const { context, facts, watch } = run
   const { answers, problems } = await watch.time('read known answers', () => readKnownAnswers(context, run))
-  const skipHead = run.request.head === 'never'
+  const inStream = run.request.head === 'auto' ? await watch.time('look at the shipped WAL', () => generationWithHead(run)) : undefined
+  const skipHead = run.request.head === 'never' || inStream !== undefined
   const snapshot = await watch.time('snapshot', () => takeSnapshot({ ...context, dataDir: facts.dataDir, skipHead }))
   try {
     const createdAt = context.clock.now()
     const { blocks: all, damaged } = await readSnapshotBlocks(snapshot.path)
     const maxTime = await measureNewestSample(all, context.signal)
-    const head = all.find((block) => block.meta.ulid === snapshot.headUlid) ?? (skipHead ? 'omitted' : 'empty')
+    const head = all.find((block) => block.meta.ulid === snapshot.headUlid) ?? inStream ?? (skipHead ? 'omitted' : 'empty')
     const blocks = all.filter((block) => block.meta.ulid !== snapshot.headUlid)
     const coveredUntilMs = Math.max(...all.map((block) => block.meta.maxTime - 1), Number.NEGATIVE_INFINITY)
     const confirmed = await watch.time('confirm known answers', () => confirmKnownAnswers(context.prometheus, answers, { externalLabels: facts.source.externalLabels, coveredUntilMs, signal: context.signal }))
@@ -109,10 +112,24 @@ async function makeRecoveryPoint(run: Run) {
   }
 }
 
+/** Where every repository has the log of what is in memory, by its own positions, the snapshot need not write it: the generation in each. */
+async function generationWithHead(run: Run): Promise<{ kind: 'wal'; generations: Map<string, string> } | undefined> {
+  const { context, facts, participants } = run
+  const { instance, self, clock, settings, signal } = context
+  const bound = await newestInOrderMs(facts.dataDir)
+  const generations = new Map<string, string>()
+  for (const participant of participants) {
+    const generation = await streamCoversHead(participant, { instance, machineId: self.machineId, dataDir: facts.dataDir, bound, nowMs: clock.now().getTime(), timezone: settings.timezone, signal })
+    if (generation === undefined) return undefined
+    generations.set(participant.name, generation)
+  }
+  return { kind: 'wal', generations }
+}
+
 interface Made {
   createdAt: Date
   blocks: SnapshotBlock[]
-  head: SnapshotBlock | 'empty' | 'omitted'
+  head: SnapshotBlock | 'empty' | 'omitted' | { kind: 'wal'; generations: Map<string, string> }
   maxTime: number | null
   answers: KnownAnswers
   check: SourceCheck
@@ -120,7 +137,8 @@ interface Made {
 
 async function storeEverywhere(run: Run, made: Made): Promise<Map<string, StoreOutcome>> {
   const { context, facts } = run
-  const all = typeof made.head === 'string' ? made.blocks : [...made.blocks, made.head]
+  const { head } = made
+  const all = typeof head === 'object' && 'meta' in head ? [...made.blocks, head] : made.blocks
   const knownAnswers = await encodeKnownAnswers(made.answers)
   const id = recoveryPointId(made.createdAt, randomBytes(4).toString('hex'))
   const limit = pLimit(context.settings.filesAtOnce)
@@ -134,7 +152,7 @@ async function storeEverywhere(run: Run, made: Made): Promise<Map<string, StoreO
           minTime: all.length === 0 ? null : Math.min(...all.map((block) => block.meta.minTime)),
           maxTime: made.maxTime,
         },
-        blocks: made.blocks, head: made.head, check: made.check,
+        blocks: made.blocks, head: typeof head === 'object' && 'generations' in head ? { kind: 'wal', generation: head.generations.get(name) as string } : head, check: made.check,
         compactedSpanMs: context.settings.compactedSpanMs ?? defaultCompactedSpanMs(facts.minBlockMs, facts.maxBlockMs),
         timezone: context.settings.timezone,
         startedAtMs: run.startedAtMs,

@@ -26,7 +26,7 @@ export async function expireWal(context: ShipperContext & { logger: Logger }, op
     const lastSeenAt = [...wal, ...wbl].reduce((last, piece) => Math.max(last, piece.seenAt), Math.max(startedAt, heartbeat?.at ?? 0))
     return { id, startedAt, current: id === options.current, lastSeenAt, newestSample, checkpoints, wal, wbl }
   }))
-  const removals = planWalWindow(stored, points.map(({ createdAt, head, blocks }) => ({ createdAt, headOmitted: head.kind === 'omitted', bound: replayBoundMs(blocks) })), { nowMs, windowMs: options.windowMs })
+  const removals = planWalWindow(stored, points.map(({ createdAt, head, blocks }) => ({ createdAt, headOmitted: head.kind === 'wal', bound: replayBoundMs(blocks) })), { nowMs, windowMs: options.windowMs })
   let removed = 0
   for (const { generation, upTo, checkpoints, pieces, reason } of removals) {
     logger.info({ instance, generation, upTo: upTo ?? 'its end', objects: pieces.length, reason }, 'old WAL is removed')

@@ -13,6 +13,8 @@ export interface ListedRecoveryPoint {
   bytes: number
   blocks: number
   headIncluded: boolean
+  /** Where what was in memory is: in the recovery point, in the shipped WAL, or nowhere. */
+  head: 'stored' | 'wal' | 'omitted'
   held: boolean
   /** Names of the repositories that have it. */
   repositories: string[]

@@ -1,5 +1,5 @@
 import { exactWindows, streamGaps } from '../domain/reachable.ts'
-import { recoveryPointBytes } from '../domain/recovery-point.ts'
+import { headPlace, recoveryPointBytes } from '../domain/recovery-point.ts'
 import { newestTimeline } from '../domain/wal-plan.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import type { NamedStore } from './backup.ts'
@@ -79,7 +79,8 @@ function describe(point: StoredRecoveryPoint, repository: string, held: boolean)
     tiers: point.tiers,
     bytes: recoveryPointBytes(point),
     blocks: point.blocks.length + (point.head.kind === 'block' ? 1 : 0),
-    headIncluded: point.head.kind !== 'omitted',
+    headIncluded: headPlace(point.head) === 'stored',
+    head: headPlace(point.head),
     held,
     repositories: [repository],
   }

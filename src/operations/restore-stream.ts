@@ -36,14 +36,15 @@ export interface StreamRequest {
  * @throws MOMENT_UNREACHABLE for a time that neither the stream nor a recovery point reaches, naming what is near
  */
 export async function chooseStream(sources: Sources, request: StreamRequest): Promise<StreamChoice | undefined> {
-  const { at, instance, generation, damaged = new Map<string, string>() } = request
+  const { instance, generation, damaged = new Map<string, string>() } = request
+  const points = sources.repositories.flatMap((source) => pointsOf(source, instance))
+  const at = momentOf(request.at, points)
   if (at.kind === 'recovery-point') return undefined
   const read = await readStreams(sources.repositories, request)
   const left = { streams: withoutObjects(read.streams, damaged), damaged: read.damaged }
   const { streams } = left
   requireGeneration(streams, generation)
   if (streams.length === 0) return undefined
-  const points = sources.repositories.flatMap((source) => pointsOf(source, instance))
   if (at.kind === 'latest') {
     const newest = Math.max(...points.filter(holdsHead).map((point) => point.createdAt))
     const replay = chooseReplay(points, streams, { atMs: 'latest', generation })
@@ -52,8 +53,16 @@ export async function chooseStream(sources: Sources, request: StreamRequest): Pr
   }
   const exact = chooseReplay(points, streams, { atMs: at.ms, generation })
   if (exact !== undefined) return choice(exact, left, { nearest: false })
+  // The shipper died before it brought the last of what this recovery point left to it: as far as there is.
+  if (request.at.kind === 'recovery-point') return before(points, left, { ...request, nearest: true, atMs: at.ms, damaged })
   if (points.some((point) => holdsHead(point) && (point.maxTime ?? point.createdAt) <= at.ms && at.ms <= point.createdAt)) return undefined
   return before(points, left, { ...request, atMs: at.ms, damaged })
+}
+
+/** A recovery point whose head is in the log stands for the moment at which it was made. */
+function momentOf(at: RestoreMoment, points: readonly StoredRecoveryPoint[]): RestoreMoment {
+  const point = at.kind === 'recovery-point' ? points.find(({ id }) => id === at.id) : undefined
+  return point?.head.kind === 'wal' ? { kind: 'time', ms: point.createdAt } : at
 }
 
 /** Whether it holds all that the server had: without its head it is only good up to its blocks. */
@@ -130,6 +139,6 @@ export function withStream(plan: RestorePlan<StoredRecoveryPoint>, choice: Strea
     blocks,
     recoverableAt: Number.isFinite(reached) ? Math.min(reached, limit) : null,
     stoppedBy: nearest ? 'nearest' : replay.stoppedBy,
-    warnings: [...plan.warnings.filter((warning) => !warning.includes('without the head')), ...deletions.warnings, ...choice.damaged.map(({ repository, reason }) => `${repository}: ${reason}: what it says of the log is not known`), ...shortLog],
+    warnings: [...plan.warnings.filter((warning) => !/without the head|its head in the shipped WAL/.test(warning)), ...deletions.warnings, ...choice.damaged.map(({ repository, reason }) => `${repository}: ${reason}: what it says of the log is not known`), ...shortLog],
   }
 }

@@ -66,7 +66,7 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
   if (request.dryRun) return report(run, {})
   refuseFailed(judgement.checks)
   const brought = await bringBack(run)
-  const answers = knownAnswers === undefined ? undefined : await askServer(run, knownAnswers)
+  const answers = knownAnswers === undefined ? undefined : await askServer(run, (brought.replay?.laterDeletions ?? 0) > 0 ? withoutAnswers(knownAnswers) : knownAnswers)
   const result = report(run, { brought, answers })
   await keepRecord(run, result)
   return result
@@ -90,7 +90,10 @@ function slackMs(point: StoredRecoveryPoint): number {
 /** What the source answered before a deletion that the restore brings along too proves nothing. */
 function answersLeft(answers: KnownAnswers, plan: RestorePlan<StoredRecoveryPoint>, stream: StreamChoice | undefined): KnownAnswers {
   const deletedSince = stream?.stream.deletions.some((deletion) => deletion.seenAt > plan.point.createdAt && deletion.seenAt <= (stream.atMs ?? Number.POSITIVE_INFINITY)) === true
-  if (!deletedSince) return answers
+  return deletedSince ? withoutAnswers(answers) : answers
+}
+
+function withoutAnswers(answers: KnownAnswers): KnownAnswers {
   return { ...answers, series: [], queries: [], dropped: answers.dropped + answers.series.length + answers.queries.length }
 }
 
@@ -189,7 +192,7 @@ async function bringLog(run: Run, stream: StreamChoice): Promise<ReplayOutcome> 
   context.progress.start('fetching the log', stream.replay.pieces.reduce((sum, piece) => sum + piece.storedBytes, 0))
   try {
     return await writeReplay({
-      store: stream.stream.store, instance: run.instance, replay: stream.replay, atMs: stream.atMs, slackMs: slackMs(plan.point),
+      store: stream.stream.store, instance: run.instance, replay: stream.replay, baseMs: plan.point.createdAt, atMs: stream.atMs, slackMs: slackMs(plan.point),
       includeDeletes: request.includeDeletes, staging, progress: context.progress, signal: context.signal,
     })
   } finally {

@@ -30,6 +30,8 @@ export interface ShowReport {
   tiers: string[]
   held: boolean
   headIncluded: boolean
+  /** Where what was in memory is: in the recovery point, in the shipped WAL, or nowhere. */
+  head: 'stored' | 'wal' | 'omitted'
   source: {
     prometheusVersion: string
     dataDir: string

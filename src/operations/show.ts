@@ -1,4 +1,4 @@
-import { allBlocks, blockBytes } from '../domain/recovery-point.ts'
+import { allBlocks, blockBytes, headPlace } from '../domain/recovery-point.ts'
 import { formatDuration } from '../domain/duration.ts'
 import { PromDrError } from '../errors.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
@@ -25,7 +25,8 @@ export async function show(context: ReadContext & { instance: string }, request:
     maxTime: isoOrNull(point.maxTime),
     tiers: point.tiers,
     held: sources.repositories.some((other) => other.instances.some((candidate) => candidate.name === point.instance && candidate.held.has(point.id))),
-    headIncluded: point.head.kind !== 'omitted',
+    headIncluded: headPlace(point.head) === 'stored',
+    head: headPlace(point.head),
     source: {
       prometheusVersion: source.prometheusVersion,
       dataDir: source.dataDir,

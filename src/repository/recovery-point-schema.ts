@@ -57,6 +57,7 @@ export const manifestSchema = z.looseObject({
     z.looseObject({ kind: z.literal('block'), block: blockSchema }),
     z.looseObject({ kind: z.literal('empty') }),
     z.looseObject({ kind: z.literal('omitted') }),
+    z.looseObject({ kind: z.literal('wal'), generation: z.string().refine(isRecoveryPointId, 'not a generation') }),
   ]),
   archives: z.array(z.never()),
   knownAnswers: knownAnswersSchema,
@@ -84,7 +85,7 @@ export function fromManifest(manifest: Manifest): StoredRecoveryPoint {
     tiers: manifest.tiers,
     source: manifest.source,
     blocks: manifest.blocks.map(toBlock),
-    head: head.kind === 'block' ? { kind: 'block', block: toBlock(head.block) } : { kind: head.kind },
+    head: head.kind === 'block' ? { kind: 'block', block: toBlock(head.block) } : head.kind === 'wal' ? { kind: 'wal', generation: head.generation } : { kind: head.kind },
     knownAnswers: manifest.knownAnswers,
     cost: manifest.cost,
   }

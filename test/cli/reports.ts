@@ -16,7 +16,7 @@ export const backupReport: BackupReport = {
     instance: 'prom-a',
     createdAt: '2026-11-21T03:00:00.412Z',
     maxTime: '2026-11-21T02:59:58.120Z',
-    headIncluded: true,
+    headIncluded: true, head: 'stored',
     blocks: 13,
     archives: [],
     tiers: ['hourly', 'daily'],
@@ -60,8 +60,8 @@ export const listReport: ListReport = {
       gaps: [{ from: '2026-11-20T03:00:10.000Z', to: '2026-11-20T04:00:00.000Z', reason: 'segment 00000003 was removed before all of it was shipped', repository: 'near' }],
       branches: [{ generation: '20261119T061635Z-aaaaaaaa', repository: 'primary', from: '2026-11-19T06:16:35.000Z', to: '2026-11-19T08:00:00.000Z' }],
       recoveryPoints: [
-        { id, createdAt: '2026-11-21T03:00:00.412Z', maxTime: '2026-11-21T02:59:58.120Z', tiers: ['hourly', 'daily'], bytes: 123_456_789, blocks: 13, headIncluded: true, held: true, repositories: ['primary', 'near'] },
-        { id: '20261120T030000Z-0000000a', createdAt: '2026-11-20T03:00:00.000Z', maxTime: null, tiers: [], bytes: 812, blocks: 0, headIncluded: false, held: false, repositories: ['primary'] },
+        { id, createdAt: '2026-11-21T03:00:00.412Z', maxTime: '2026-11-21T02:59:58.120Z', tiers: ['hourly', 'daily'], bytes: 123_456_789, blocks: 13, headIncluded: true, head: 'stored', held: true, repositories: ['primary', 'near'] },
+        { id: '20261120T030000Z-0000000a', createdAt: '2026-11-20T03:00:00.000Z', maxTime: null, tiers: [], bytes: 812, blocks: 0, headIncluded: false, head: 'wal', held: false, repositories: ['primary'] },
       ],
     },
   ],
@@ -78,7 +78,7 @@ export const showReport: ShowReport = {
   minTime: '2026-11-01T00:00:00.000Z',
   tiers: ['hourly'],
   held: false,
-  headIncluded: true,
+  headIncluded: true, head: 'stored',
   source: { prometheusVersion: '2.42.0', dataDir: '/var/lib/prometheus/metrics2', hostname: 'prom-a.example', externalLabels: { replica: 'a', site: 'eu "1"' }, retention: '15d' },
   blocks: [
     { ulid: '01JD5W4XH1Q0Z3V6T8Y2C4N7KM', minTime: '2026-11-21T02:00:00.000Z', maxTime: '2026-11-21T02:59:58.121Z', level: 1, outOfOrder: false, series: 1200, samples: 288_000, bytes: 3_145_728, tombstones: false, head: true },

@@ -28,6 +28,21 @@ async function shippedPast(shipped: ShippedServer, atMs: number): Promise<void> 
   }, { what: 'the shipper' })
 }
 
+/** Between two cuts of a block: a backup, a look at everything, and the deletion. Tried again when a block was cut meanwhile. */
+async function deleteWithinBlock(shipped: Awaited<ReturnType<typeof startScene>>) {
+  for (;;) {
+    const cut = await shipped.blockCount()
+    await waitFor(async () => (await shipped.blockCount()) > cut, { what: 'a block', timeoutMs: 40_000, intervalMs: 20 })
+    const blocks = await shipped.blockCount()
+    await shipped.operations.backup()
+    const before = await samplesOf(shipped.server.api, { endMs: Date.now() })
+    if ((await shipped.blockCount()) !== blocks) continue
+    await deleteSeries(shipped.server.url, precious, { startMs: 0, endMs: Date.now() })
+    const deletedMs = Date.now()
+    return { before, beforeMs: Math.max(...[...before.values()].flatMap((values) => [...values.keys()])), deletedMs, blocks }
+  }
+}
+
 describe.skipIf(missingPrograms('prometheus'))('a deletion by mistake', () => {
   it('is undone for samples in the head by the moment before it, and stays in later moments', async () => {
     const shipped = await startScene(false)
@@ -53,14 +68,7 @@ describe.skipIf(missingPrograms('prometheus'))('a deletion by mistake', () => {
 
   it('is undone for samples in blocks, in one that was cut after the deletion and in one that was merged since', async () => {
     const shipped = await startScene(true)
-    await waitFor(async () => (await shipped.blockCount()) >= 1, { what: 'a block', timeoutMs: 40_000 })
-    await shipped.operations.backup()
-    const before = await samplesOf(shipped.server.api, { endMs: Date.now() })
-    const beforeMs = Math.max(...[...before.values()].flatMap((values) => [...values.keys()]))
-    await shippedPast(shipped, Date.now() + 300)
-    await deleteSeries(shipped.server.url, precious, { startMs: 0, endMs: Date.now() })
-    const deletedMs = Date.now()
-    const blocks = await shipped.blockCount()
+    const { before, beforeMs, deletedMs, blocks } = await deleteWithinBlock(shipped)
     await waitFor(async () => (await shipped.blockCount()) < blocks || (await shipped.blockCount()) > blocks + 1, { what: 'another block', timeoutMs: 40_000 })
     await shipped.operations.backup()
     const after = await samplesOf(shipped.server.api, { endMs: Date.now() })

@@ -12,7 +12,7 @@ export function renderBackup(report: BackupReport, style: Style): string {
       ['made', formatInstant(point.createdAt)],
       ['newest sample', formatInstant(point.maxTime)],
       ['tiers', point.tiers.join(', ') || 'none'],
-      ['content', `${counted(point.blocks, 'block')}, ${point.headIncluded ? 'with' : 'without'} the head; ${counted(point.samples, 'sample')}; ${formatByteSize(point.bytes)}`],
+      ['content', `${counted(point.blocks, 'block')}, ${point.head === 'stored' ? 'with the head' : point.head === 'wal' ? 'with the head in the shipped WAL' : 'without the head'}; ${counted(point.samples, 'sample')}; ${formatByteSize(point.bytes)}`],
       ['known answers', `${known.series} series, ${counted(known.samples, 'sample')}, ${counted(known.queries, 'query', 'queries')}${known.dropped > 0 ? `; ${known.dropped} dropped: they changed while they were read` : ''}`],
       ['uploaded', `${formatByteSize(report.uploadedBytes)}; ${formatByteSize(report.reusedBytes)} were there already`],
       ['took', `${formatElapsed(report.durationMs)} (${stagesLine(report.stages, formatElapsed)})`],
