@@ -27,6 +27,7 @@ const testPrograms = [
   { names: ['zsh'], debianPackage: 'zsh' },
   { names: ['fish'], debianPackage: 'fish' },
   { names: ['script'], debianPackage: 'bsdutils' },
+  { names: ['jq'], debianPackage: 'jq' },
 ]
 
 /** `required`: the job is pointless without its programs. Tests say themselves what they had to leave out. */

@@ -107,7 +107,7 @@ describe('bin/setup.js', () => {
   })
 
   it('goes on with the tests without a program, saying so in one line, unless programs are demanded', async () => {
-    for (const name of [...quickstartPrograms, 'radosgw', 'ceph-mon', 'ceph-osd', 'ceph', 'zsh', 'fish', 'script']) await addProgram(name)
+    for (const name of [...quickstartPrograms, 'radosgw', 'ceph-mon', 'ceph-osd', 'ceph', 'zsh', 'fish', 'script', 'jq']) await addProgram(name)
     const lenient = await setUp('test')
     expect(lenient.exitCode).toBe(0)
     expect(lenient.said).toMatch(/^set-up: going on without openssl: .*\n$/)
