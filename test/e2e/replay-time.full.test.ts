@@ -25,7 +25,7 @@ async function writeLog(directory: string): Promise<void> {
   const startMs = Date.now() - rounds * intervalMs
   for (let round = 0; round < rounds; round += 1) {
     for (let from = 0; from < seriesCount; from += 500) {
-      const samples = range(from, 500).map((n) => ({ ref: n + 1, timestampMs: startMs + round * intervalMs + (from % 14_000), valueBits: bitsOf(Math.floor(n * 3.7 + round * ((n % 7) + 1) * 13)) }))
+      const samples = range(from, 500).map((n) => ({ ref: n + 1, timestampMs: startMs + round * intervalMs + (from % 14_000), startTimestampMs: 0, valueBits: bitsOf(Math.floor(n * 3.7 + round * ((n % 7) + 1) * 13)) }))
       await writer.append(encodeRecord({ type: 'samples', samples }))
     }
   }
