@@ -184,8 +184,8 @@ describe('global options', () => {
       expect(JSON.parse(stdout)).toEqual(listReport)
       expect(openings[0]?.logging.level).toBe('debug')
     }
-    expect((await runInProcess(['-c', 'gone.yml', 'list'])).stderr).toContain('/work/gone.yml does not exist')
-    expect((await runInProcess(['list', '-c', 'gone.yml'])).stderr).toContain('/work/gone.yml does not exist')
+    expect((await runInProcess(['-c', 'gone.yml', 'list'])).stderr).toContain('/srv/gone.yml does not exist')
+    expect((await runInProcess(['list', '-c', 'gone.yml'])).stderr).toContain('/srv/gone.yml does not exist')
   })
 
   test('logs are JSON from info in a pipe, pretty from warn on a terminal, errors only with --quiet', async () => {

@@ -83,7 +83,7 @@ export async function runInProcess(argv: readonly string[], scene: Scene = {}): 
     signal: scene.signal ?? new AbortController().signal,
     now: () => scene.now ?? new Date('2026-11-21T12:00:00Z'),
     loadConfig: (file) =>
-      loadConfig({ ...(file !== undefined && { file }), env: scene.env ?? {}, workingDir: '/work', hostName: 'prom-a', files: memoryFiles(scene.yaml === undefined ? {} : { '/work/prom-dr.yml': scene.yaml }) }),
+      loadConfig({ ...(file !== undefined && { file }), env: scene.env ?? {}, workingDir: '/srv', hostName: 'prom-a', files: memoryFiles(scene.yaml === undefined ? {} : { '/srv/prom-dr.yml': scene.yaml }) }),
     async openOperations(opening) {
       openings.push(opening)
       scene.onOpen?.(opening)

@@ -18,8 +18,8 @@ test('.env.example can be used as it is, and with every example uncommented that
   const env = parseEnv(example.replace(/^#(?=PROM_DR_)/gm, '')) as Record<string, string>
   for (const name of ['PROM_DR_CONFIG', 'PROM_DR_PROMETHEUS_BEARER_TOKEN_FILE', 'PROM_DR_REPOSITORY_URL']) delete env[name]
   const files = memoryFiles(Object.fromEntries(Object.values(env).filter((value) => value.startsWith('/etc/')).map((path) => [path, 'x'])))
-  const config = loadConfig({ env: { ...env, PROM_DR_REPOSITORY_URL: 's3://bucket' }, workingDir: '/work', hostName: 'h', files })
+  const config = loadConfig({ env: { ...env, PROM_DR_REPOSITORY_URL: 's3://bucket' }, workingDir: '/srv', hostName: 'h', files })
   expect(config.repositories[0]?.s3?.partSizeBytes).toBe(16_777_216)
   expect(config.backup.knownAnswers.queries).toEqual(['count(up)'])
-  expect(loadConfig({ env: {}, workingDir: '/work', hostName: 'h', files: memoryFiles({ '/work/.env': example }) }).instance).toBe('h')
+  expect(loadConfig({ env: {}, workingDir: '/srv', hostName: 'h', files: memoryFiles({ '/srv/.env': example }) }).instance).toBe('h')
 })

@@ -15,9 +15,9 @@ interface Given {
 function load(given: Given): Config {
   return loadConfig({
     env: given.env ?? {},
-    workingDir: '/work',
+    workingDir: '/srv',
     hostName: given.hostName ?? 'prom-a',
-    files: memoryFiles({ ...(given.yaml !== undefined && { '/work/prom-dr.yml': given.yaml }), ...given.files }),
+    files: memoryFiles({ ...(given.yaml !== undefined && { '/srv/prom-dr.yml': given.yaml }), ...given.files }),
     ...(given.file !== undefined && { file: given.file }),
   })
 }
@@ -38,7 +38,7 @@ describe('without any configuration', () => {
       source: null,
       instance: 'prom-a',
       prometheus: { url: 'http://127.0.0.1:9090', timeoutMs: 30_000 },
-      repositories: [{ name: 'local', url: 'file:///work/prom-dr-repository' }],
+      repositories: [{ name: 'local', url: 'file:///srv/prom-dr-repository' }],
       backup: { head: 'auto', knownAnswers: { series: 50, samplesPerSeries: 60, queries: [] }, timezone: 'UTC' },
       ship: { intervalMs: 10_000, partBytes: 8 * 1024 * 1024, holdBytes: 2 * 1024 * 1024 * 1024, windowMs: 72 * 3_600_000, niceness: 10 },
       restore: {},
@@ -124,8 +124,8 @@ describe('a file', () => {
   test('is looked for in the order --config, PROM_DR_CONFIG, working directory, /etc', () => {
     const files = {
       '/a.yml': 'instance: a',
-      '/work/b.yml': 'instance: b',
-      '/work/prom-dr.yml': 'instance: c',
+      '/srv/b.yml': 'instance: b',
+      '/srv/prom-dr.yml': 'instance: c',
       '/etc/prom-dr/prom-dr.yml': 'instance: d',
     }
     const env = { PROM_DR_CONFIG: 'b.yml' }
@@ -136,7 +136,7 @@ describe('a file', () => {
   })
 
   test('that was named and is not there is an error, never a silent default', () => {
-    expect(() => load({ file: 'gone.yml' })).toThrow('/work/gone.yml does not exist')
+    expect(() => load({ file: 'gone.yml' })).toThrow('/srv/gone.yml does not exist')
     expect(() => load({ env: { PROM_DR_CONFIG: '/gone.yml' } })).toThrow('/gone.yml does not exist')
   })
 
@@ -176,14 +176,14 @@ objectives: {rpo: 0s}
 schedule: {backup: "0 * * * *"}
 restore: {owner: "a b", target: \${UNSET_TARGET}}
 `
-  expect(refusal({ yaml: `${yaml}`.replace('${UNSET_TARGET}', '"${UNSET_TARGET}"'), files: { '/work/c.pem': 'x' } })).toMatchInlineSnapshot(`
-    "/work/prom-dr.yml has 18 mistakes:
+  expect(refusal({ yaml: `${yaml}`.replace('${UNSET_TARGET}', '"${UNSET_TARGET}"'), files: { '/srv/c.pem': 'x' } })).toMatchInlineSnapshot(`
+    "/srv/prom-dr.yml has 18 mistakes:
       line 1: instanc is not a known key; did you mean "instance"?
       line 3: prometheus.url must begin with http:// or https://, not ftp:
       line 4: prometheus.timeout is wrong: "soon" is not a duration: write it as Prometheus does, large units first: 10s, 1h30m, 15d
-      line 5: prometheus.tls.caFile names /work/missing.pem, which does not exist
+      line 5: prometheus.tls.caFile names /srv/missing.pem, which does not exist
       line 5: prometheus.tls has certFile without keyFile
-      line 6: prometheus.bearerTokenFile names /work/token, which does not exist
+      line 6: prometheus.bearerTokenFile names /srv/token, which does not exist
       line 9: repositories[0].url must be s3://bucket/prefix, with a bucket name of 3 to 63 letters, digits, dots and dashes
       line 10: repositories[1].name is the same as that of repositories[0]: each repository needs its own
       line 11: repositories[1].ulr is not a known key; did you mean "url"?
@@ -202,7 +202,7 @@ restore: {owner: "a b", target: \${UNSET_TARGET}}
 describe('variables', () => {
   test('are put into values from the environment, which wins over .env', () => {
     const yaml = 'instance: ${NAME}-${PART:-x}\nrestore: {owner: "${WHO:-root}"}\ntransfer: {concurrency: "${N}"}'
-    const config = load({ yaml, env: { NAME: 'env' }, files: { '/work/.env': 'NAME=dotenv\nWHO=prometheus\nN=7\n' } })
+    const config = load({ yaml, env: { NAME: 'env' }, files: { '/srv/.env': 'NAME=dotenv\nWHO=prometheus\nN=7\n' } })
     expect(config.instance).toBe('env-x')
     expect(config.restore.owner).toBe('prometheus')
     expect(config.transfer.concurrency).toBe(7)
@@ -232,7 +232,7 @@ describe('settings from the environment', () => {
   test('describe a whole host without a file, from .env too', () => {
     const config = load({
       env: { PROM_DR_REPOSITORY_URL: 's3://bucket/x', PROM_DR_S3_FORCE_PATH_STYLE: 'true', PROM_DR_S3_PART_SIZE: '8MiB' },
-      files: { '/work/.env': 'PROM_DR_S3_ACCESS_KEY_ID=id\nPROM_DR_S3_SECRET_ACCESS_KEY=key\nPROM_DR_KNOWN_ANSWERS_QUERIES="up\ncount(up)"\n' },
+      files: { '/srv/.env': 'PROM_DR_S3_ACCESS_KEY_ID=id\nPROM_DR_S3_SECRET_ACCESS_KEY=key\nPROM_DR_KNOWN_ANSWERS_QUERIES="up\ncount(up)"\n' },
     })
     expect(config.repositories).toEqual([
       { name: 'default', url: 's3://bucket/x', s3: { forcePathStyle: true, partSizeBytes: 8_388_608, accessKeyId: 'id', secretAccessKey: 'key' } },
@@ -244,7 +244,7 @@ describe('settings from the environment', () => {
     const message = refusal({ env: { PROM_DR_PROMETHEUS_TIMEOUT: 'soon', PROM_DR_S3_CONCURRENCY: '0', PROM_DR_REPOSITORY_URL: 's3://bucket', PROM_DR_PROMETHEUS_CA_FILE: 'no.pem' } })
     expect(message).toContain('PROM_DR_PROMETHEUS_TIMEOUT: is wrong: "soon" is not a duration')
     expect(message).toContain('PROM_DR_S3_CONCURRENCY: must be a whole number from 1 to 64, not 0')
-    expect(message).toContain('PROM_DR_PROMETHEUS_CA_FILE: names /work/no.pem, which does not exist')
+    expect(message).toContain('PROM_DR_PROMETHEUS_CA_FILE: names /srv/no.pem, which does not exist')
   })
 
   test('never silently replace the repositories of a file', () => {

@@ -18,7 +18,7 @@ const discovered: ConfigFacts = {
 const unknown: ConfigFacts = { ...discovered, version: undefined, dataDir: undefined, adminApi: undefined, retentionMs: undefined }
 
 function load(text: string) {
-  return loadConfig({ env: {}, workingDir: '/work', hostName: 'other', files: memoryFiles({ '/work/prom-dr.yml': text }) })
+  return loadConfig({ env: {}, workingDir: '/srv', hostName: 'other', files: memoryFiles({ '/srv/prom-dr.yml': text }) })
 }
 
 test('a configuration is written with what was discovered, and loads', async () => {
