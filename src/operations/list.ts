@@ -4,7 +4,7 @@ import { newestTimeline } from '../domain/wal-plan.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import type { NamedStore } from './backup.ts'
 import type { ListReport, ListRequest, ListedRecoveryPoint, RecoverableWindow } from './list-report.ts'
-import { pointsOf, readSources } from './repository-sources.ts'
+import { damageOf, pointsOf, readSources } from './repository-sources.ts'
 import { type ReadStream, readStreams } from './wal-streams.ts'
 
 export interface ReadContext {
@@ -16,7 +16,7 @@ export interface ReadContext {
 export async function list(context: ReadContext, request: ListRequest): Promise<ListReport> {
   const sources = await readSources(context.repositories, { ...request, signal: context.signal })
   const names = [...new Set(sources.repositories.flatMap((source) => source.instances.map((instance) => instance.name)))].sort()
-  const report: ListReport = { instances: [], damaged: [], unreachable: sources.unreachable }
+  const report: ListReport = { instances: [], damaged: sources.repositories.flatMap(damageOf), unreachable: sources.unreachable }
   for (const name of names) {
     const listed = new Map<string, ListedRecoveryPoint>()
     for (const source of sources.repositories) {
@@ -29,7 +29,6 @@ export async function list(context: ReadContext, request: ListRequest): Promise<
           known.held ||= instance?.held.has(point.id) === true
         }
       }
-      report.damaged.push(...(instance?.damaged ?? []).map(({ key, reason }) => ({ repository: source.name, key, reason })))
     }
     const recoveryPoints = [...listed.values()].sort((a, b) => (a.createdAt < b.createdAt ? -1 : a.createdAt > b.createdAt ? 1 : a.id < b.id ? -1 : 1))
     const { streams, damaged } = await readStreams(sources.repositories, { instance: name, signal: context.signal })

@@ -1,6 +1,6 @@
 import { type ErrorCode, PromDrError, hasCode, messageOf } from '../errors.ts'
 import { readFormat } from '../repository/format.ts'
-import { isInstanceName } from '../repository/layout.ts'
+import { formatKey, isInstanceName } from '../repository/layout.ts'
 import { listHeldIds, listInstances, readRecoveryPoints } from '../repository/recovery-points.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import { type NamedStore, chooseRepositories } from './backup.ts'
@@ -17,6 +17,8 @@ export interface SourceInstance {
 /** What was read of one configured repository. */
 export interface RepositorySource extends NamedStore {
   instances: SourceInstance[]
+  /** `prom-dr.json` where it is damaged or missing, and was done without. */
+  damaged: { key: string; reason: string }[]
 }
 
 export interface Sources {
@@ -38,7 +40,8 @@ export interface UnreadRepository {
 export const outOfReach = ['STORE_UNREACHABLE', 'STORE_DENIED', 'STORE_BAD_RESPONSE', 'STORE_REJECTED', 'REPOSITORY_NOT_FOUND', 'OBJECT_NOT_FOUND', 'REPOSITORY_TOO_NEW', 'DAMAGED'] as const
 
 /**
- * Reads the manifests of the chosen repositories, of one instance or of all.
+ * Reads the manifests of the chosen repositories, of one instance or of all. Where nothing else is left, a repository is read
+ * without its `prom-dr.json`: it names the format, as every manifest does, and one flipped bit must not cost all history.
  * @throws the first repository's error when none can be read, USAGE for a name that no instance can have
  */
 export async function readSources(configured: readonly NamedStore[], request: { repositories: readonly string[]; instance?: string | undefined; signal?: AbortSignal | undefined }): Promise<Sources> {
@@ -51,9 +54,7 @@ export async function readSources(configured: readonly NamedStore[], request: { 
   const read = await Promise.all(chosen.map(async ({ name, store }) => {
     try {
       await readFormat(store, request)
-      const names = request.instance === undefined ? await listInstances(store, request) : [request.instance]
-      const instances = await Promise.all(names.map(async (instance) => ({ name: instance, ...(await readRecoveryPoints(store, instance, request)), held: await listHeldIds(store, instance, request) })))
-      return { name, store, instances }
+      return await readInstances({ name, store }, request)
     } catch (error) {
       if (!hasCode(error, ...outOfReach)) throw error
       failures.push(error)
@@ -63,8 +64,25 @@ export async function readSources(configured: readonly NamedStore[], request: { 
     }
   }))
   sources.repositories = read.filter((repository) => repository !== undefined)
-  if (sources.repositories.length === 0) throw failures[0]
+  if (sources.repositories.length > 0) return sources
+  const headless = chosen.filter(({ name }) => sources.unreachable.some(({ repository, code, key }) => repository === name && code === 'DAMAGED' && key === formatKey))
+  if (headless.length === 0) throw failures[0]
+  for (const { name, store } of headless) {
+    const [lost] = sources.unreachable.splice(sources.unreachable.findIndex(({ repository }) => repository === name), 1)
+    sources.repositories.push({ ...(await readInstances({ name, store }, request)), damaged: [{ key: formatKey, reason: lost?.message ?? '' }] })
+  }
   return sources
+}
+
+async function readInstances({ name, store }: NamedStore, request: { instance?: string | undefined; signal?: AbortSignal | undefined }): Promise<RepositorySource> {
+  const names = request.instance === undefined ? await listInstances(store, request) : [request.instance]
+  const instances = await Promise.all(names.map(async (instance) => ({ name: instance, ...(await readRecoveryPoints(store, instance, request)), held: await listHeldIds(store, instance, request) })))
+  return { name, store, instances, damaged: [] }
+}
+
+/** Everything of a repository that could not be read, of all instances. */
+export function damageOf(source: RepositorySource): { repository: string; key: string; reason: string }[] {
+  return [...source.damaged, ...source.instances.flatMap((instance) => instance.damaged)].map(({ key, reason }) => ({ repository: source.name, key, reason }))
 }
 
 /**

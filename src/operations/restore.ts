@@ -15,7 +15,7 @@ import { makeDirectory } from '../tsdb/data-directory-access.ts'
 import { type IncompleteRestore, clearLeftovers, clearLog, handOver, placeRestore, replacedPrefix, stagingPath, writeIncomplete } from '../tsdb/restore-directory.ts'
 import { type AnswerCheck, type StartServer, checkAnswers } from './answer-check.ts'
 import type { NamedStore } from './backup.ts'
-import { type Sources, readSources, requireInstance } from './repository-sources.ts'
+import { type Sources, damageOf, readSources, requireInstance } from './repository-sources.ts'
 import { type RestoreChoice, chooseRestore } from './restore-choice.ts'
 import { type FetchOutcome, fetchBlocks } from './restore-fetch.ts'
 import { type StreamChoice, chooseStream, withStream } from './restore-stream.ts'
@@ -228,7 +228,7 @@ async function askServer(run: Run, answers: KnownAnswers): Promise<AnswerCheck> 
 function report(run: Run, done: { brought?: Brought; answers?: AnswerCheck | undefined }): RestoreReport {
   const { plan, request, sources } = run
   const planned = planReport(run)
-  const warnings = [...plan.warnings, ...[...run.damagedLog.values()].map((reason) => `the log was taken without a damaged object: ${reason}`), ...sources.repositories.flatMap((source) => source.instances.flatMap((instance) => instance.damaged.map(({ key, reason }) => `${source.name}: ${key} is damaged: ${reason}`)))]
+  const warnings = [...plan.warnings, ...[...run.damagedLog.values()].map((reason) => `the log was taken without a damaged object: ${reason}`), ...sources.repositories.flatMap(damageOf).map(({ repository, key, reason }) => `${repository}: ${reason.startsWith(key) ? reason : `${key} is damaged: ${reason}`}`)]
   const { answers, brought } = done
   if (answers !== undefined && answers.report.series + answers.report.queries === 0) warnings.push('the recovery point has no known answers: that the server answers correctly could not be shown')
   warnings.push(...replayWarnings(brought?.replay))

@@ -3,7 +3,7 @@ import { formatPosition } from '../domain/wal-stream.ts'
 import { readVerifications } from '../repository/records.ts'
 import type { Clock } from '../system/clock.ts'
 import type { ReadContext } from './list.ts'
-import { type RepositorySource, pointsOf, readSources } from './repository-sources.ts'
+import { type RepositorySource, damageOf, pointsOf, readSources } from './repository-sources.ts'
 import type { InstanceStatus, RepositoryStatus, StatusReport, StatusRequest } from './status-report.ts'
 import { readStreams } from './wal-streams.ts'
 
@@ -24,13 +24,13 @@ export async function status(context: StatusContext, request: StatusRequest): Pr
   const { signal, clock } = context
   const nowMs = clock.now().getTime()
   const sources = await readSources(context.repositories, { ...request, signal })
-  const report: StatusReport = { instances: [], damaged: [], unreachable: sources.unreachable }
+  const report: StatusReport = { instances: [], damaged: sources.repositories.flatMap(damageOf), unreachable: sources.unreachable }
   const names = [...new Set(sources.repositories.flatMap((source) => source.instances.map((instance) => instance.name)))].sort()
   for (const name of names) {
     const repositories: Measured[] = []
     for (const source of sources.repositories) {
       const { streams, damaged } = await readStreams([source], { instance: name, signal })
-      report.damaged.push(...damaged, ...(source.instances.find((instance) => instance.name === name)?.damaged ?? []).map(({ key, reason }) => ({ repository: source.name, key, reason })))
+      report.damaged.push(...damaged)
       repositories.push(measure(source, name, streams))
     }
     if (repositories.every(({ lastRecoveryPointAtMs, generation }) => lastRecoveryPointAtMs === null && generation === null)) continue

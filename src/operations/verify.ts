@@ -13,7 +13,7 @@ import type { Logger } from '../system/logger.ts'
 import { directoryFacts } from '../tsdb/data-directory-access.ts'
 import { handOver, withScratchDirectory } from '../tsdb/restore-directory.ts'
 import { type StartServer, checkAnswers } from './answer-check.ts'
-import { type RepositorySource, type Sources, readSources } from './repository-sources.ts'
+import { type RepositorySource, type Sources, damageOf, readSources } from './repository-sources.ts'
 import { fetchBlocks } from './restore-fetch.ts'
 import type { NamedStore } from './backup.ts'
 import { Stopwatch } from './stopwatch.ts'
@@ -72,7 +72,7 @@ async function verifyRepository(context: VerifyContext, run: RepositoryRun): Pro
   const instances = source.instances.map((instance) => instance.name)
   const units = namedUnits(points)
   const add = (found: readonly ListedDamage[]) => report.damaged.push(...found.map((damage) => ({ repository: source.name, ...damage })))
-  if (request.ids.length === 0) add(source.instances.flatMap((instance) => instance.damaged.map((damage) => ({ ...damage, recoveryPoints: [] }))))
+  report.damaged.push(...(request.ids.length === 0 ? damageOf(source) : source.damaged.map((damage) => ({ repository: source.name, ...damage }))).map((damage) => ({ ...damage, recoveryPoints: [] })))
   add(await damagedIdentities(source, points, context.signal))
   const listing = await checkListing(source.store, units, { instances, signal: context.signal })
   add(listing.damaged)
