@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { expectGolden } from '../support/golden.ts'
-import { damagedVerifyReport, refusedPlan, verifyReport } from './reports.ts'
+import { damagedVerifyReport, refusedPlan, restoreReport, verifyReport } from './reports.ts'
 import { runInProcess } from './terminal.ts'
 
 const verbs = ['init', 'doctor', 'backup', 'ship', 'status', 'list', 'show', 'verify', 'restore', 'completion']
@@ -56,6 +56,15 @@ describe('reports for people', () => {
 
   test('are coloured on a terminal', async () => {
     await expectGolden('output/doctor-coloured.txt', (await runInProcess(['doctor'], { tty: true })).stdout)
+  })
+
+  test.each([
+    ['no server was started (--start)', null],
+    ['the server gave no correct answer', damagedVerifyReport.answers[0] ?? null],
+  ])('a restore says why its RTO is not known: %s', async (reason, answers) => {
+    const { stdout } = await runInProcess(['restore', '--at', 'latest'], { operations: { restore: async () => ({ ...restoreReport, answers, rtoSeconds: null, stoppedBy: 'damaged' }) } })
+    expect(stdout).toMatch(new RegExp(`RTO +not measured: ${reason.replace(/[()]/g, '\\$&')}`))
+    expect(stdout).toContain('(newest restored sample; what is newer is damaged)')
   })
 })
 

@@ -20,7 +20,7 @@ function renderOutcome(report: RestoreReport, style: Style): string {
       ['asked for', formatMoment(report.requestedAt)],
       ['reached', `${formatInstant(report.recoverableAt)} (newest restored sample; ${stopReason(report.stoppedBy)})`],
       ['RPO', report.rpoSeconds === null ? 'not measured: nothing was restored' : `${formatSeconds(report.rpoSeconds)} of samples lost`],
-      ['RTO', report.rtoSeconds === null ? 'not measured: no server was started (--start)' : `${formatSeconds(report.rtoSeconds)} to the first correct answer`],
+      ['RTO', report.rtoSeconds === null ? `not measured: ${report.answers === null ? 'no server was started (--start)' : 'the server gave no correct answer'}` : `${formatSeconds(report.rtoSeconds)} to the first correct answer`],
       ['content', `${counted(plan.blocks.length, 'block')}, ${formatByteSize(report.bytes)} fetched from ${plan.repository}${resumed}`],
       ['recovery point', plan.recoveryPoint],
       ['moved aside', report.replacedTo === null ? undefined : report.replacedTo],
@@ -58,6 +58,7 @@ function stopReason(stoppedBy: string): string {
   const reasons: Record<string, string> = {
     'recovery-point': 'the end of the recovery point',
     nearest: 'the recovery point before the moment asked for',
+    damaged: 'what is newer is damaged',
   }
   return reasons[stoppedBy] ?? stoppedBy
 }
