@@ -1,4 +1,4 @@
-import { open, readFile, readdir, rename, rm } from 'node:fs/promises'
+import { open, readFile, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PromDrError, systemCode } from '../errors.ts'
 import { listSnapshots, ownNamePrefix } from './data-directory.ts'
@@ -45,12 +45,21 @@ export async function withdrawAnnouncement(path: string): Promise<void> {
   await onDataFile(path, rm(path, { force: true }))
 }
 
+/** An announcement that its process was killed while writing: no snapshot was asked for yet. Its name begins with the process's id. */
+async function removeUnfinished(path: string): Promise<void> {
+  const pid = /snapshot-request-(\d+)-/.exec(path)?.[1]
+  const alive = await stat(`/proc/${pid}`).then(() => true, () => false)
+  if (!alive) await rm(path, { force: true })
+}
+
 /** The announcements in a data directory. One that cannot be read is nobody's, and stays. */
 export async function listAnnouncements<Taker>(dataDir: string, parse: (taker: unknown) => Taker | undefined): Promise<SnapshotAnnouncement<Taker>[]> {
   const found: SnapshotAnnouncement<Taker>[] = []
   for (const name of await onDataFile(dataDir, readdir(dataDir))) {
-    if (!name.startsWith(requestPrefix) || !name.endsWith('.json')) continue
+    if (!name.startsWith(requestPrefix)) continue
     const path = join(dataDir, name)
+    if (name.endsWith('.tmp')) await removeUnfinished(path)
+    if (!name.endsWith('.json')) continue
     const note = (await readNote(path)) as { taker?: unknown; before?: unknown } | undefined
     const taker = parse(note?.taker)
     if (taker !== undefined && Array.isArray(note?.before)) found.push({ path, taker, before: note.before.map(String) })
