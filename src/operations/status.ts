@@ -67,7 +67,7 @@ function describe(of: { name: string; verifiedAt: string | null; nowMs: number; 
   const { nowMs, silentAfterMs } = of
   const show = (one: Measured): RepositoryStatus => ({
     name: one.name,
-    rpoSeconds: one.newestSampleMs === null ? null : Math.max(0, (nowMs - one.newestSampleMs) / 1000),
+    rpoSeconds: one.newestSampleMs === null || one.lastRecoveryPointAtMs === null ? null : Math.max(0, (nowMs - one.newestSampleMs) / 1000),
     shippedTo: one.shippedTo,
     generation: one.generation,
     newestSample: iso(one.newestSampleMs),

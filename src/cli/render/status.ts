@@ -14,7 +14,7 @@ function renderInstance(instance: InstanceStatus, style: Style): string {
   const paint = health === 'ok' ? style.green : health === 'idle' ? style.yellow : style.red
   const details = facts(
     [
-      ['would lose', instance.rpoSeconds === null ? 'everything since the last recovery point' : formatSeconds(instance.rpoSeconds)],
+      ['would lose', instance.rpoSeconds === null ? (instance.lastRecoveryPointAt === null ? 'everything: there is no recovery point to restore' : 'everything since the last recovery point') : formatSeconds(instance.rpoSeconds)],
       ['newest sample', formatInstant(instance.newestSample)],
       ['sign of life', formatInstant(instance.heartbeatAt)],
       ['recovery point', formatInstant(instance.lastRecoveryPointAt)],
