@@ -92,7 +92,7 @@ describe.concurrent('npm run quickstart', () => {
     ['SIGINT', [process.execPath, 'bin/quickstart.js'], 130],
     ['SIGHUP', [process.execPath, 'bin/quickstart.js'], 129],
     ['SIGTERM', ['npm', 'run', '--silent', 'quickstart'], 143],
-  ] as const)('leaves no process and no file behind when %s stops it in the middle', async ([signal, argv, expected], { place, skip }) => {
+  ] as const)('leaves no process and no file behind when %s stops it in the middle', async ([signal, argv, expected], { place, skip, expect }) => {
     needPrograms({ skip }, 'prometheus', 'prometheus-node-exporter')
     const run = start(place, [...argv])
     await run.printed('collecting')
@@ -100,6 +100,7 @@ describe.concurrent('npm run quickstart', () => {
     process.kill(run.child.pid!, signal)
     const { exitCode, signal: endedBy } = await run.ended
     expect(exitCode ?? endedBy).toSatisfy((reason) => reason === expected || reason === signal)
+    // Polling needs the expect of this test: its neighbours run at the same time.
     await expect.poll(() => processesMarked(place.mark)).toEqual([])
     expect(await readdir(place.temporary)).toEqual([])
   })

@@ -46,7 +46,9 @@ describe.skipIf(missingPrograms('prometheus')).concurrent('a restore to any mome
 
 /** Everything that the server has, when all of it was shipped; then it is killed. `ask` is called for three moments before that. */
 async function endOf(shipped: ShippedServer, fromMs: number, ask?: (atMs: number) => Promise<void>): Promise<Held> {
-  const report = await shipped.stopShipping()
+  await shipped.stopShipping()
+  // What was logged since the last look before it ended: a late sample among them lies before moments that are asked for.
+  const report = await shipped.shipOnce()
   // Samples ahead of time do not count: what was logged until the last look is there.
   const toMs = Math.min(Date.parse(report.newestSample ?? ''), Date.now() - 2000)
   for (const atMs of momentsBetween(fromMs, toMs, { count: 3, seed: fromMs & 0xffff })) await ask?.(atMs)
