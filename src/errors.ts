@@ -37,6 +37,10 @@ export type ErrorCode =
   | 'SUPERSEDED'
   | 'DAMAGED'
   | 'CONTENTION'
+  // components and encryption
+  | 'COMPONENT_FAILED'
+  | 'COMPONENT_REFUSED'
+  | 'KEY_MISSING'
   // restore
   | 'NO_RECOVERY_POINT'
   | 'MOMENT_UNREACHABLE'

@@ -26,6 +26,7 @@ const byErrorCode: Readonly<Partial<Record<ErrorCode, ExitCode>>> = {
   INSTANCE_NOT_FOUND: exitCodes.usage,
   PREFLIGHT_REFUSED: exitCodes.refused,
   INSTANCE_TAKEN: exitCodes.refused,
+  COMPONENT_REFUSED: exitCodes.refused,
   DAMAGED: exitCodes.verificationFailed,
   ANSWERS_DIFFER: exitCodes.verificationFailed,
   LOCKED: exitCodes.locked,

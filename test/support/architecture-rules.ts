@@ -37,7 +37,7 @@ export const importTable: Record<string, FolderRule> = {
 /** Files directly in src/: the one that constructs the adapters and the one the launcher starts. */
 const wiringFiles = ['compose.ts', 'main.ts', 'version.ts']
 
-const doors = ['system', 'stores', 'tsdb', 'integrations', 'quickstart']
+const doors = ['system', 'stores', 'tsdb', 'integrations', 'components', 'quickstart']
 const guardedModules = ['fs', 'fs/promises', 'child_process', 'http', 'https', 'http2', 'net', 'tls', 'dgram'].flatMap((name) => [name, `node:${name}`])
 
 export const longestFile = 400
