@@ -28,6 +28,12 @@ const testPrograms = [
   { names: ['fish'], debianPackage: 'fish' },
   { names: ['script'], debianPackage: 'bsdutils' },
   { names: ['jq'], debianPackage: 'jq' },
+  { names: ['haproxy'], debianPackage: 'haproxy' },
+  { names: ['nginx'], debianPackage: 'nginx-light' },
+  { names: ['keepalived'], debianPackage: 'keepalived' },
+  { names: ['prometheus-pushgateway'], debianPackage: 'prometheus-pushgateway' },
+  { names: ['victoria-metrics'], debianPackage: 'victoria-metrics' },
+  { names: ['sqlite3'], debianPackage: 'sqlite3' },
 ]
 
 /** `required`: the job is pointless without its programs. Tests say themselves what they had to leave out. */
