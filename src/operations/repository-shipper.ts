@@ -21,6 +21,8 @@ export interface RepositoryShipperContext extends ShipperContext {
   /** How long WAL is kept that blocks have replaced. */
   windowMs: number
   logger: Logger
+  /** Ends what sends the tails; `signal` ends what can wait, and may come earlier. */
+  tailSignal: AbortSignal
 }
 
 const windowCheckMs = 3_600_000
@@ -81,10 +83,10 @@ export class RepositoryShipper {
         if (!options.newGeneration) throw superseded(context, own)
         return begin(context, { reason: 'asked for with --new-generation', parent: null, newestSampleMs: null })
       }
-      const wal = await WalShipper.resume(context, own, 'wal')
+      const wal = await WalShipper.resume(ofTails(context), own, 'wal')
       // One that has nothing yet hands on what it came from.
       if ('reason' in wal) return begin(context, { reason: wal.reason, parent: wal.newestSampleMs === null ? own.parent : null, newestSampleMs: wal.newestSampleMs })
-      const wbl = await WalShipper.resume(context, own, 'wbl')
+      const wbl = await WalShipper.resume(ofTails(context), own, 'wbl')
       if ('reason' in wbl) return { generation: own, wal: wal.shipper, wbl: await startWbl(context, own.id), unsealed: wal.finished }
       return { generation: own, wal: wal.shipper, wbl: wbl.shipper, unsealed: [...wal.finished, ...wbl.finished] }
     })()
@@ -100,25 +102,51 @@ export class RepositoryShipper {
 
   /** Tails go before everything else: they are what a lost host would lose. */
   async pass(): Promise<PassResult> {
-    const result: PassResult = { generation: this.#generation.id, shippedTo: '', newestSample: null, lagSeconds: null, parts: 0, bytes: 0, gaps: [] }
+    const result = this.#blank()
     await this.#passWal(result)
     await this.#passWbl(result)
+    await this.#beat()
     const nowMs = this.#context.now().getTime()
-    const newestMs = this.#wal.newestSampleMs
-    await writeHeartbeat(this.#context.store, this.#context.instance, {
-      generation: this.#generation.id, signal: this.#context.signal,
-      heartbeat: { at: this.#wal.seenAtMs ?? nowMs, ...this.#wal.position, newestScrape: newestMs ?? null },
-    })
     result.bytes += (await shipCheckpoint(this.#context, { generation: this.#generation.id, wal: this.#wal, stored: this.#checkpoints })) ?? 0
     await this.#shipDeletions()
     await this.#tidy(() => this.#seal(result))
     await this.#tidy(() => this.#expire(nowMs))
-    result.gaps.push(...this.#gaps.splice(0))
-    return {
-      ...result, generation: this.#generation.id, shippedTo: this.#wal.shippedTo,
-      newestSample: newestMs === undefined ? null : new Date(newestMs).toISOString(),
-      lagSeconds: newestMs === undefined ? null : Math.max(0, (nowMs - newestMs) / 1000),
+    return this.#told(result)
+  }
+
+  /**
+   * The tails and nothing else. A log that no longer continues what was shipped begins no generation here: it may only be that
+   * its directory is already gone, and the next start finds out.
+   */
+  async lastLook(): Promise<PassResult> {
+    const result = this.#blank()
+    for (const log of [this.#wal, this.#wbl]) {
+      const shipped = await log.pass()
+      if (!('reason' in shipped)) this.#count(shipped, result)
     }
+    await this.#beat()
+    return this.#told(result)
+  }
+
+  #blank(): PassResult {
+    return { generation: this.#generation.id, shippedTo: '', newestSample: null, lagSeconds: null, parts: 0, bytes: 0, gaps: [] }
+  }
+
+  #told(result: PassResult): PassResult {
+    const newestMs = this.#wal.newestSampleMs
+    return {
+      ...result, gaps: [...result.gaps, ...this.#gaps.splice(0)], generation: this.#generation.id, shippedTo: this.#wal.shippedTo,
+      newestSample: newestMs === undefined ? null : new Date(newestMs).toISOString(),
+      lagSeconds: newestMs === undefined ? null : Math.max(0, (this.#context.now().getTime() - newestMs) / 1000),
+    }
+  }
+
+  async #beat(): Promise<void> {
+    const { store, instance, tailSignal: signal, now } = this.#context
+    await writeHeartbeat(store, instance, {
+      generation: this.#generation.id, signal,
+      heartbeat: { at: this.#wal.seenAtMs ?? now().getTime(), ...this.#wal.position, newestScrape: this.#wal.newestSampleMs ?? null },
+    })
   }
 
   async #passWal(result: PassResult): Promise<void> {
@@ -232,12 +260,16 @@ async function begin(context: RepositoryShipperContext, why: { reason: string; p
   const oldestMs = checkpoint === undefined ? await oldestSampleMs(segments) : bound
   const gap = why.newestSampleMs !== null && oldestMs !== null && oldestMs > why.newestSampleMs ? { from: why.newestSampleMs, to: oldestMs, reason: why.reason } : null
   const generation = await beginGeneration(context, { reason: why.reason, firstSegment, checkpoint: checkpoint?.segment ?? null, bound, parent: why.parent, gap })
-  return { generation, wal: WalShipper.start(context, generation.id, { log: 'wal', segment: firstSegment }), wbl: await startWbl(context, generation.id), unsealed: [] }
+  return { generation, wal: WalShipper.start(ofTails(context), generation.id, { log: 'wal', segment: firstSegment }), wbl: await startWbl(context, generation.id), unsealed: [] }
 }
 
 async function startWbl(context: RepositoryShipperContext, generation: string): Promise<WalShipper> {
   const { segments } = await readLocalLog(context.dataDir, 'wbl')
-  return WalShipper.start(context, generation, { log: 'wbl', segment: segments[0]?.number ?? 0 })
+  return WalShipper.start(ofTails(context), generation, { log: 'wbl', segment: segments[0]?.number ?? 0 })
+}
+
+function ofTails(context: RepositoryShipperContext): ShipperContext {
+  return { ...context, signal: context.tailSignal }
 }
 
 async function tombstonesOf(path: string): Promise<Buffer | undefined> {

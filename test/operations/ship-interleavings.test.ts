@@ -90,7 +90,8 @@ describe('whatever happens to a log while two shippers follow it', () => {
 })
 
 function contextOn(store: ObjectStore, dataDir: string, growth: RepositoryShipperContext['growth']): RepositoryShipperContext {
-  return { store, instance: 'prom-a', dataDir, machineId: 'machine-a', partBytes: 64 * 1024, windowMs: 72 * 3_600_000, growth, now: () => new Date(), logger: silentLogger, signal: new AbortController().signal }
+  const { signal } = new AbortController()
+  return { store, instance: 'prom-a', dataDir, machineId: 'machine-a', partBytes: 64 * 1024, windowMs: 72 * 3_600_000, growth, now: () => new Date(), logger: silentLogger, signal, tailSignal: signal }
 }
 
 function piecesOf(store: ObjectStore, generation: string): Promise<WalPiece[]> {
