@@ -63,6 +63,7 @@ async function writeInstance(store: ObjectStore, instance: string, shape: ManyBl
       source: sourceOf(instance),
       blocks: named,
       head: { kind: 'empty' },
+      archives: [],
       knownAnswers,
       cost: { uploadedBytes: 0, reusedBytes: 0, durationMs: 0 },
     })

@@ -28,6 +28,37 @@ export interface Component {
 
   /** Brings the files back to where the component's settings say, and has the running program take them over. */
   restore(from: string, options: RestoreComponentOptions): Promise<RestoredComponent>
+
+  /** Where the component's data lies outside archives: what keeps it in each repository. `collect` still gives an archive, of whatever describes it. */
+  readonly external?: ExternalData
+}
+
+/**
+ * Data that the component's own tool stores in a repository's store (`vmbackup`). Every recovery point has a place of its own there, and a
+ * place never changes after its recovery point was committed; what is unchanged may be copied within the store from the place before.
+ */
+export interface ExternalData {
+  /**
+   * Stores everything below `place`, which is empty, or partly filled by a run that failed. Called for one repository after the other,
+   * after `collect`. What lies there afterwards is listed and counted by the caller.
+   */
+  store(place: ExternalPlace, options: { previous: ExternalPlace | undefined; recoveryPoint: string; signal: AbortSignal }): Promise<{ warnings: string[] }>
+
+  /** As `Component.restore`, with what `store` left below the place; comes before it. */
+  restore(place: ExternalPlace, options: RestoreComponentOptions): Promise<RestoredComponent>
+
+  /** Brings it into an empty directory instead, for `--components-target`. */
+  extract(place: ExternalPlace, into: string, options: { signal: AbortSignal }): Promise<void>
+}
+
+/** A place in a repository, in the words that a program other than ours is told it in. */
+export interface ExternalPlace {
+  /** Of the repository: `file:///dir` or `s3://bucket/prefix`, without a trailing slash. */
+  url: string
+  /** Below it, ending in `/`. */
+  prefix: string
+  /** Access as configured; credentials that are absent come from the environment, as for our own client. */
+  s3?: { region?: string; endpoint?: string; forcePathStyle?: boolean; profile?: string; accessKeyId?: string; secretAccessKey?: string; sessionToken?: string; caFile?: string }
 }
 
 /** Lowercase letters, digits, dashes and underscores, beginning with a letter or digit, 1 to 63 of them. */

@@ -1,3 +1,4 @@
+import { type NamedArchive, archiveBytes } from './archive.ts'
 import type { KnownAnswers } from './known-answers.ts'
 import type { Tier } from './tiers.ts'
 
@@ -31,9 +32,18 @@ export type Head =
   | { kind: 'omitted' }
   /** The shipped WAL has it, in this generation and those that follow: without that log only the blocks are left. */
   | { kind: 'wal'; generation: string }
+  /** Made of components alone: no TSDB is in the recovery point, and none is restored from it. */
+  | { kind: 'none' }
 
-/** Where what was in memory is: in the recovery point (an empty head too), in the shipped WAL, or nowhere. */
-export function headPlace(head: Head): 'stored' | 'wal' | 'omitted' {
+/** False for recovery points of components alone (`archive`): retention and tiers count them apart, restores of a TSDB pass them over. */
+export function holdsTsdb(point: Pick<RecoveryPoint, 'head'>): boolean {
+  return point.head.kind !== 'none'
+}
+
+/** Where what was in memory is: in the recovery point (an empty head too), in the shipped WAL, or nowhere; `none` where there is no TSDB at all. */
+export type HeadPlace = 'stored' | 'wal' | 'omitted' | 'none'
+
+export function headPlace(head: Head): HeadPlace {
   return head.kind === 'block' || head.kind === 'empty' ? 'stored' : head.kind
 }
 
@@ -66,6 +76,8 @@ export interface RecoveryPoint {
   source: Source
   blocks: NamedBlock[]
   head: Head
+  /** At most one of each component, sorted by its name. Collected before the snapshot was taken. */
+  archives: NamedArchive[]
   knownAnswers: KnownAnswers
   cost: { uploadedBytes: number; reusedBytes: number; durationMs: number }
 }
@@ -111,6 +123,7 @@ export function allBlocks(point: Pick<RecoveryPoint, 'blocks' | 'head'>): NamedB
   return blocks.sort((a, b) => b.maxTime - a.maxTime || (a.ulid < b.ulid ? 1 : -1))
 }
 
-export function recoveryPointBytes(point: Pick<RecoveryPoint, 'blocks' | 'head'>): number {
-  return allBlocks(point).reduce((bytes, block) => bytes + blockBytes(block), 0)
+export function recoveryPointBytes(point: Pick<RecoveryPoint, 'blocks' | 'head' | 'archives'>): number {
+  const archived = point.archives.reduce((bytes, archive) => bytes + archiveBytes(archive), 0)
+  return allBlocks(point).reduce((bytes, block) => bytes + blockBytes(block), archived)
 }

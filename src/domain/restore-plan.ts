@@ -1,5 +1,5 @@
 import { PromDrError } from '../errors.ts'
-import type { NamedBlock } from './recovery-point.ts'
+import { type Head, type NamedBlock, holdsTsdb } from './recovery-point.ts'
 
 /** A recovery point as planning needs it; the rest of it is carried along. */
 export interface PlannablePoint {
@@ -7,7 +7,7 @@ export interface PlannablePoint {
   createdAt: number
   maxTime: number | null
   blocks: readonly NamedBlock[]
-  head: { kind: 'block'; block: NamedBlock } | { kind: 'empty' } | { kind: 'omitted' } | { kind: 'wal'; generation: string }
+  head: Head
 }
 
 /** What one source (a repository) offers. */
@@ -70,10 +70,10 @@ function warningsOf(point: PlannablePoint, at: RestoreMoment): string[] {
   return warnings
 }
 
-/** Oldest first; the same recovery point in several sources counts once. */
+/** Oldest first; the same recovery point in several sources counts once. Those of components alone are none to restore a TSDB from. */
 function distinctPoints<Point extends PlannablePoint>(sources: readonly PlanSource<Point>[]): Point[] {
   const byId = new Map<string, Point>()
-  for (const point of sources.flatMap((source) => source.points)) if (!byId.has(point.id)) byId.set(point.id, point)
+  for (const point of sources.flatMap((source) => source.points)) if (holdsTsdb(point) && !byId.has(point.id)) byId.set(point.id, point)
   return [...byId.values()].sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1))
 }
 
@@ -82,7 +82,7 @@ function choosePoint<Point extends PlannablePoint>(points: readonly Point[], at:
   if (at.kind === 'recovery-point') {
     const point = points.find((candidate) => candidate.id === at.id)
     if (point !== undefined) return { point, stoppedBy: 'recovery-point' }
-    throw new PromDrError('NO_RECOVERY_POINT', `there is no recovery point ${at.id}`, { hint: 'run "prom-dr list" to see the ids' })
+    throw new PromDrError('NO_RECOVERY_POINT', `there is no recovery point ${at.id}`, { hint: 'run "prom-dr list" to see the ids; one of components alone is restored with --only' })
   }
   const before = points.filter((point) => point.createdAt <= at.ms).at(-1)
   const exact = points.find((point) => answersFrom(point) <= at.ms && at.ms <= point.createdAt) ?? (before?.createdAt === at.ms ? before : undefined)

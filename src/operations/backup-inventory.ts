@@ -2,7 +2,7 @@ import pLimit from 'p-limit'
 import type { Coverable } from '../domain/compaction-cover.ts'
 import type { NamedBlock } from '../domain/recovery-point.ts'
 import { type Tier, periodOf, tiers } from '../domain/tiers.ts'
-import { recoveryPointIdTime } from '../domain/recovery-point.ts'
+import { holdsTsdb, recoveryPointIdTime } from '../domain/recovery-point.ts'
 import { hasCode } from '../errors.ts'
 import { mayTakeBack, readDeletionMark } from '../repository/deletion-marks.ts'
 import { blockPrefix } from '../repository/layout.ts'
@@ -27,7 +27,7 @@ export interface Inventory {
   /** Blocks whose deletion mark is too old to be taken back: absent, and to be removed before they are stored again. */
   condemned: string[]
   tiers: Tier[]
-  /** The newest recovery point that can be read. */
+  /** The newest recovery point of the TSDB that can be read. */
   previous: StoredRecoveryPoint | undefined
   warnings: string[]
 }
@@ -78,8 +78,14 @@ export async function readInventory(request: InventoryRequest): Promise<Inventor
   return inventory
 }
 
+type TierRequest = Omit<InventoryRequest, 'blocks'> & {
+  /** Whether a recovery point can stand for the one that is made; default: when it has a TSDB. */
+  counts?(point: StoredRecoveryPoint): boolean
+}
+
 /** The tiers that no recovery point stands for yet. In each period the oldest is asked first: it is the likeliest to. */
-export async function openTiers(ids: readonly string[], request: Omit<InventoryRequest, 'blocks'>): Promise<Tier[]> {
+export async function openTiers(ids: readonly string[], request: TierRequest): Promise<Tier[]> {
+  const { counts = holdsTsdb } = request
   const open: Tier[] = []
   const read = new Map<string, readonly Tier[]>()
   for (const tier of tiers) {
@@ -87,7 +93,10 @@ export async function openTiers(ids: readonly string[], request: Omit<InventoryR
     const inPeriod = ids.filter((id) => periodOf(tier, recoveryPointIdTime(id), request.timezone) === period)
     let served = false
     for (const id of inPeriod) {
-      if (!read.has(id)) read.set(id, (await readOrSkip(id, request))?.tiers ?? [])
+      if (!read.has(id)) {
+        const point = await readOrSkip(id, request)
+        read.set(id, point !== undefined && counts(point) ? point.tiers : [])
+      }
       served = read.get(id)?.includes(tier) === true
       if (served) break
     }
@@ -99,7 +108,7 @@ export async function openTiers(ids: readonly string[], request: Omit<InventoryR
 async function newestReadable(ids: readonly string[], request: InventoryRequest): Promise<StoredRecoveryPoint | undefined> {
   for (const id of [...ids].reverse()) {
     const point = await readOrSkip(id, request)
-    if (point !== undefined) return point
+    if (point !== undefined && holdsTsdb(point)) return point
   }
   return undefined
 }

@@ -1,3 +1,5 @@
+import type { HeadPlace } from '../domain/recovery-point.ts'
+
 /** What `backup` is asked to do. */
 export interface BackupRequest {
   head: 'auto' | 'always' | 'never'
@@ -38,7 +40,7 @@ export interface BackupReport {
     maxTime: string | null
     headIncluded: boolean
     /** Where what was in memory is: in the recovery point, in the shipped WAL, or nowhere. */
-    head: 'stored' | 'wal' | 'omitted'
+    head: HeadPlace
     blocks: number
     archives: []
     tiers: string[]

@@ -24,7 +24,7 @@ export interface StoreRequest {
   store: ObjectStore
   lease: Lease
   /** Blocks, tiers and cost are filled in. */
-  point: Omit<StoredRecoveryPoint, 'blocks' | 'head' | 'tiers' | 'cost'>
+  point: Omit<StoredRecoveryPoint, 'blocks' | 'head' | 'archives' | 'tiers' | 'cost'>
   blocks: readonly SnapshotBlock[]
   head: SnapshotBlock | 'empty' | 'omitted' | { kind: 'wal'; generation: string }
   check: SourceCheck
@@ -64,7 +64,7 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
   const sameHead = serverHead && (await unchangedHead({ ...request, head: serverHead, externalLabels: point.source.externalLabels, previous: inventory.previous }))
   const localHead = sameHead === undefined ? serverHead : undefined
   const heads = localHead === undefined ? [] : [localHead.meta.ulid]
-  const intent = () => writeIntent(store, point.instance, { id: point.id, refreshedAt: request.now().toISOString(), blocks: plan.named, heads, signal: request.signal })
+  const intent = () => writeIntent(store, point.instance, { id: point.id, refreshedAt: request.now().toISOString(), blocks: plan.named, heads, archives: [], signal: request.signal })
   let uploadedBytes = await intent()
   const keeper = keepAlive(request, intent)
   let committing = false
@@ -92,7 +92,7 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     const headBytes = head.kind === 'block' ? blockBytes(head.block) : 0
     const reusedBytes = blocks.reduce((sum, block) => sum + blockBytes(block), headBytes) - results.reduce((sum, result) => sum + blockBytes(result.named), 0)
     const complete: StoredRecoveryPoint = {
-      ...point, blocks, head, tiers: inventory.tiers,
+      ...point, blocks, head, archives: [], tiers: inventory.tiers,
       cost: { uploadedBytes, reusedBytes: Math.max(0, reusedBytes), durationMs: Math.round(request.now().getTime() - request.startedAtMs) },
     }
     await recheck(request, complete)

@@ -1,3 +1,5 @@
+import type { HeadPlace } from '../domain/recovery-point.ts'
+
 export interface ListRequest {
   instance?: string
   /** Names of configured repositories; empty means all. */
@@ -14,7 +16,7 @@ export interface ListedRecoveryPoint {
   blocks: number
   headIncluded: boolean
   /** Where what was in memory is: in the recovery point, in the shipped WAL, or nowhere. */
-  head: 'stored' | 'wal' | 'omitted'
+  head: HeadPlace
   held: boolean
   /** Names of the repositories that have it. */
   repositories: string[]

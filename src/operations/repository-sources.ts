@@ -1,3 +1,4 @@
+import { holdsTsdb } from '../domain/recovery-point.ts'
 import { type ErrorCode, PromDrError, hasCode, messageOf } from '../errors.ts'
 import { readFormat } from '../repository/format.ts'
 import { formatKey, isInstanceName } from '../repository/layout.ts'
@@ -101,6 +102,12 @@ export async function requireInstance(sources: Sources, instance: string, signal
   })
 }
 
+/** Recovery points that a TSDB can be restored from. */
 export function pointsOf(source: RepositorySource, instance: string): StoredRecoveryPoint[] {
+  return allPointsOf(source, instance).filter(holdsTsdb)
+}
+
+/** With those of components alone, oldest first. */
+export function allPointsOf(source: RepositorySource, instance: string): StoredRecoveryPoint[] {
   return source.instances.find(({ name }) => name === instance)?.points ?? []
 }

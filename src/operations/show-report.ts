@@ -1,3 +1,5 @@
+import type { HeadPlace } from '../domain/recovery-point.ts'
+
 export interface ShowRequest {
   /** A recovery point's id, or `latest`. */
   id: string
@@ -31,7 +33,7 @@ export interface ShowReport {
   held: boolean
   headIncluded: boolean
   /** Where what was in memory is: in the recovery point, in the shipped WAL, or nowhere. */
-  head: 'stored' | 'wal' | 'omitted'
+  head: HeadPlace
   source: {
     prometheusVersion: string
     dataDir: string

@@ -4,11 +4,11 @@ import { isUlid } from '../domain/ulid.ts'
 import { hasCode } from '../errors.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import { putDocument, readDocument, signalOf } from './documents.ts'
-import { documentName, headPrefix, intentKey, intentsPrefix, recoveryPointKey } from './layout.ts'
+import { documentName, headPrefix, instancePrefix, intentKey, intentsPrefix, isExternalPath, recoveryPointKey } from './layout.ts'
 
 /**
  * What a running backup is about to name. Written before the first upload and refreshed hourly; expiry removes no
- * block that a live intent names, of any instance. Removed after the manifest; one that a crash leaves behind is
+ * block that a live intent names, of any instance, and no archive that one of the same instance does. Removed after the manifest; one that a crash leaves behind is
  * cleared by the next backup of the instance.
  */
 export interface Intent {
@@ -17,13 +17,15 @@ export interface Intent {
   blocks: string[]
   /** ULIDs of the head blocks that it stores. */
   heads: string[]
+  /** Archives and external data that it names, below the instance's prefix (`archivePath`, `externalPath`). Absent in intents of older versions. */
+  archives: string[]
 }
 
 /** How often a running backup writes its intent anew. */
 export const intentRefreshMs = 60 * 60_000
 
 const ulids = z.array(z.string().refine(isUlid, 'not a ULID'))
-const intentSchema = z.looseObject({ id: z.string(), refreshedAt: z.string(), blocks: ulids, heads: ulids })
+const intentSchema = z.looseObject({ id: z.string(), refreshedAt: z.string(), blocks: ulids, heads: ulids, archives: z.array(z.string()).default([]) })
 
 export async function writeIntent(store: ObjectStore, instance: string, intent: Intent & { signal?: AbortSignal | undefined }): Promise<number> {
   const { signal, ...document } = intent
@@ -44,8 +46,8 @@ export async function readIntents(store: ObjectStore, instance: string, options:
   for await (const object of store.list(prefix, signalOf(options))) {
     if (documentName(object.key, prefix) === undefined) continue
     try {
-      const { id, refreshedAt, blocks, heads } = await readDocument(store, object.key, intentSchema, options)
-      intents.push({ id, refreshedAt, blocks, heads })
+      const { id, refreshedAt, blocks, heads, archives } = await readDocument(store, object.key, intentSchema, options)
+      intents.push({ id, refreshedAt, blocks, heads, archives })
     } catch (error) {
       if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
     }
@@ -77,17 +79,20 @@ export async function clearDeadIntents(store: ObjectStore, instance: string, opt
 export async function clearIntent(store: ObjectStore, instance: string, request: { id: string; signal?: AbortSignal | undefined }): Promise<void> {
   const key = intentKey(instance, request.id)
   const committed = (await store.head(recoveryPointKey(instance, request.id), signalOf(request))) !== undefined
-  for (const ulid of committed ? [] : await headsOf(store, key, request)) {
+  for (const prefix of committed ? [] : await ownPrefixes(store, instance, { ...request, key })) {
     const objects: string[] = []
-    for await (const object of store.list(headPrefix(instance, ulid), signalOf(request))) objects.push(object.key)
+    for await (const object of store.list(prefix, signalOf(request))) objects.push(object.key)
     await store.delete(objects, signalOf(request))
   }
   await store.delete([key], signalOf(request))
 }
 
-async function headsOf(store: ObjectStore, key: string, options: { signal?: AbortSignal | undefined }): Promise<string[]> {
+/** What only this run's recovery point would have named: its heads and external data. Archives may be others' too; unnamed ones are left to expiry. */
+async function ownPrefixes(store: ObjectStore, instance: string, request: { id: string; key: string; signal?: AbortSignal | undefined }): Promise<string[]> {
   try {
-    return (await readDocument(store, key, intentSchema, options)).heads
+    const { heads, archives } = await readDocument(store, request.key, intentSchema, request)
+    const external = archives.filter((path) => path.endsWith('/') && isExternalPath(path, path.split('/')[1] ?? '') && path.endsWith(`/${request.id}/`))
+    return [...heads.map((ulid) => headPrefix(instance, ulid)), ...external.map((path) => `${instancePrefix(instance)}${path}`)]
   } catch (error) {
     if (hasCode(error, 'OBJECT_NOT_FOUND', 'DAMAGED')) return []
     throw error

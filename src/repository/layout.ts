@@ -1,3 +1,4 @@
+import { isComponentName } from '../domain/archive.ts'
 import { isRecoveryPointId } from '../domain/recovery-point.ts'
 import { isUlid } from '../domain/ulid.ts'
 import { PromDrError } from '../errors.ts'
@@ -49,6 +50,32 @@ export function headPrefix(instance: string, ulid: string): string {
 export function tombstonesKey(instance: string, sha256: string): string {
   if (!/^[0-9a-f]{64}$/.test(sha256)) throw refused('digest', sha256)
   return `${instancePrefix(instance)}tombstones/${sha256}`
+}
+
+export function archivesPrefix(instance: string): string {
+  return `${instancePrefix(instance)}archives/`
+}
+
+/** Below an instance's prefix: what an archive is stored as, named by its own digest. */
+export function archivePath(archive: { component: string; sha256: string; encrypted: boolean }): string {
+  if (!isComponentName(archive.component)) throw refused('component name', archive.component)
+  if (!/^[0-9a-f]{64}$/.test(archive.sha256)) throw refused('digest', archive.sha256)
+  return `archives/${archive.component}/${archive.sha256}.tar.gz${archive.encrypted ? '.age' : ''}`
+}
+
+export function archiveKey(instance: string, archive: { component: string; sha256: string; encrypted: boolean }): string {
+  return `${instancePrefix(instance)}${archivePath(archive)}`
+}
+
+/** Below an instance's prefix: where a component's own tool stores what one recovery point names. */
+export function externalPath(component: string, recoveryPoint: string): string {
+  if (!isComponentName(component)) throw refused('component name', component)
+  return `archives/${component}/external/${checkedId(recoveryPoint)}/`
+}
+
+export function isExternalPath(path: string, component: string): boolean {
+  const id = path.slice(`archives/${component}/external/`.length, -1)
+  return isComponentName(component) && isRecoveryPointId(id) && path === externalPath(component, id)
 }
 
 export function leasesPrefix(instance: string, verb: string): string {

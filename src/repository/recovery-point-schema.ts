@@ -1,8 +1,10 @@
 import { z } from 'zod'
+import type { NamedArchive } from '../domain/archive.ts'
 import type { NamedBlock, RecoveryPoint } from '../domain/recovery-point.ts'
 import { isRecoveryPointId } from '../domain/recovery-point.ts'
 import { tiers } from '../domain/tiers.ts'
 import { isUlid } from '../domain/ulid.ts'
+import { archiveSchema } from './archive-schema.ts'
 import { type EncodedKnownAnswers, knownAnswersSchema } from './known-answers-codec.ts'
 import { isInstanceName } from './layout.ts'
 
@@ -57,12 +59,13 @@ export const manifestSchema = z.looseObject({
     z.looseObject({ kind: z.literal('block'), block: blockSchema }),
     z.looseObject({ kind: z.literal('empty') }),
     z.looseObject({ kind: z.literal('omitted') }),
+    z.looseObject({ kind: z.literal('none') }),
     z.looseObject({ kind: z.literal('wal'), generation: z.string().refine(isRecoveryPointId, 'not a generation') }),
   ]),
-  archives: z.array(z.never()),
+  archives: z.array(archiveSchema).refine((archives) => new Set(archives.map(({ component }) => component)).size === archives.length, 'a component is archived once'),
   knownAnswers: knownAnswersSchema,
   cost: z.looseObject({ uploadedBytes: count, reusedBytes: count, durationMs: count }),
-})
+}).refine(({ head, blocks }) => head.kind !== 'none' || blocks.length === 0, 'a recovery point of components alone names no blocks')
 
 export type Manifest = z.infer<typeof manifestSchema>
 
@@ -71,7 +74,7 @@ export type StoredRecoveryPoint = Omit<RecoveryPoint, 'knownAnswers'> & { knownA
 
 export function toManifest(point: StoredRecoveryPoint): object {
   const { id, instance, createdAt, ...rest } = point
-  return { version: manifestVersion, id, instance, createdAt: new Date(createdAt).toISOString(), ...rest, archives: [] }
+  return { version: manifestVersion, id, instance, createdAt: new Date(createdAt).toISOString(), ...rest }
 }
 
 export function fromManifest(manifest: Manifest): StoredRecoveryPoint {
@@ -86,6 +89,7 @@ export function fromManifest(manifest: Manifest): StoredRecoveryPoint {
     source: manifest.source,
     blocks: manifest.blocks.map(toBlock),
     head: head.kind === 'block' ? { kind: 'block', block: toBlock(head.block) } : head.kind === 'wal' ? { kind: 'wal', generation: head.generation } : { kind: head.kind },
+    archives: manifest.archives.map(toArchive),
     knownAnswers: manifest.knownAnswers,
     cost: manifest.cost,
   }
@@ -94,4 +98,10 @@ export function fromManifest(manifest: Manifest): StoredRecoveryPoint {
 function toBlock(block: z.infer<typeof blockSchema>): NamedBlock {
   const { tombstones, ...rest } = block
   return tombstones === undefined ? rest : { ...rest, tombstones }
+}
+
+function toArchive(archive: z.infer<typeof archiveSchema>): NamedArchive {
+  const { external, stored, ...rest } = archive
+  const { recipients, ...object } = stored
+  return { ...rest, stored: recipients === undefined ? object : { ...object, recipients }, ...(external !== undefined && { external }) }
 }

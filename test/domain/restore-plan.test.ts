@@ -38,6 +38,15 @@ describe('a plan for "latest"', () => {
     expect(planRestore([source('x', points[2], points[0], points[1])], { kind: 'latest' }, strict).point).toBe(points[2])
   })
 
+  test('passes over recovery points of components alone, whatever the moment asked for', () => {
+    const alone = point(13, { blocks: [], head: { kind: 'none' }, maxTime: null })
+    const among = source('x', ...points, alone)
+    expect(planRestore([among], { kind: 'latest' }, strict).point).toBe(points[2])
+    expect(planRestore([among], time(13), nearest).point).toBe(points[2])
+    expect(refusal(() => planRestore([among], { kind: 'recovery-point', id: alone.id }, strict))).toMatchObject({ code: 'NO_RECOVERY_POINT', hint: expect.stringContaining('--only') })
+    expect(refusal(() => planRestore([source('x', alone)], { kind: 'latest' }, strict)).code).toBe('NO_RECOVERY_POINT')
+  })
+
   test('takes the greater id of two that were made in the same millisecond', () => {
     const twins = [point(12, { id: recoveryPointId(new Date(points[2].createdAt), 'ffffffff') }), points[2]]
     expect(planRestore([source('x', ...twins)], { kind: 'latest' }, strict).point).toBe(twins[0])
@@ -66,7 +75,7 @@ describe('a plan for a recovery point', () => {
   test('is refused for an id that no source has, also with --nearest', () => {
     const id = '20250101T000000Z-00000000'
     expect(refusal(() => planRestore([primary], { kind: 'recovery-point', id }, nearest))).toEqual({
-      code: 'NO_RECOVERY_POINT', message: `there is no recovery point ${id}`, hint: 'run "prom-dr list" to see the ids', details: undefined,
+      code: 'NO_RECOVERY_POINT', message: `there is no recovery point ${id}`, hint: 'run "prom-dr list" to see the ids; one of components alone is restored with --only', details: undefined,
     })
   })
 })

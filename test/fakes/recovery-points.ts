@@ -1,3 +1,4 @@
+import type { NamedArchive } from '../../src/domain/archive.ts'
 import { type NamedBlock, type RecoveryPoint, recoveryPointId } from '../../src/domain/recovery-point.ts'
 import { newUlid } from '../../src/domain/ulid.ts'
 import type { StoredRecoveryPoint } from '../../src/repository/recovery-point-schema.ts'
@@ -45,6 +46,7 @@ export function recoveryPoint(more: Partial<RecoveryPoint> = {}): RecoveryPoint 
     },
     blocks,
     head: { kind: 'empty' },
+    archives: [],
     knownAnswers: { seed: '', series: [], queries: [], dropped: 0 },
     cost: { uploadedBytes: 1, reusedBytes: 2, durationMs: 3 },
     ...more,
@@ -55,4 +57,17 @@ export function recoveryPoint(more: Partial<RecoveryPoint> = {}): RecoveryPoint 
 export function storedRecoveryPoint(more: Partial<Omit<RecoveryPoint, 'knownAnswers'>> = {}): StoredRecoveryPoint {
   const { knownAnswers: _, ...point } = recoveryPoint(more)
   return { ...point, knownAnswers: { seed: '', series: [], samples: 'Ow==', queries: [], dropped: 0 } }
+}
+
+/** An archive of one file. */
+export function namedArchive(component: string, more: Partial<NamedArchive> = {}): NamedArchive {
+  return {
+    component,
+    kind: 'files',
+    contentSha256: '1'.repeat(64),
+    stored: { sha256: 'f'.repeat(64), sizeBytes: 300 },
+    files: [{ path: 'etc/app.conf', sizeBytes: 20, sha256: '3'.repeat(64), mode: 0o640 }],
+    leftOut: [],
+    ...more,
+  }
 }

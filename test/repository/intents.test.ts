@@ -12,7 +12,7 @@ import { contentOf, describeOnBothStores, garble, overwrite } from '../support/b
 
 const id = (at: number) => `20261121T02361${at}Z-0000000${at}`
 const ulid = (at: number) => newUlid(1_800_000_000_000 + at, new Uint8Array(10).fill(at))
-const intent = (at: number, more: Partial<Intent> = {}): Intent => ({ id: id(at), refreshedAt: '2026-11-21T02:36:15.000Z', blocks: [ulid(10), ulid(11)], heads: [ulid(at)], ...more })
+const intent = (at: number, more: Partial<Intent> = {}): Intent => ({ id: id(at), refreshedAt: '2026-11-21T02:36:15.000Z', blocks: [ulid(10), ulid(11)], heads: [ulid(at)], archives: [], ...more })
 const intentKey = (at: number) => `instances/prom-a/intents/${id(at)}.json`
 const headKeys = (at: number) => ['chunks/000001', 'index', 'meta.json'].map((file) => `instances/prom-a/heads/${ulid(at)}/${file}`)
 
@@ -62,6 +62,23 @@ describeOnBothStores('what a dead run left', (open) => {
     await overwrite(store, `blocks/${ulid(10)}/index`, 'partial')
     expect(await clearDeadIntents(store, 'prom-a')).toEqual([id(1)])
     expect(await keysOf(store)).toEqual([`blocks/${ulid(10)}/index`, ...headKeys(2)])
+  })
+
+  test('goes with the external data that only its recovery point would have named, and without any archive', async () => {
+    const store = await open()
+    const mine = `archives/vm/external/${id(1)}/`
+    const kept = [`instances/prom-a/archives/vm/external/${id(2)}/part`, `instances/prom-a/archives/vm/${'a'.repeat(64)}.tar.gz`]
+    await writeIntent(store, 'prom-a', intent(1, { heads: [], archives: [mine, `archives/vm/external/${id(2)}/`, `archives/vm/${'a'.repeat(64)}.tar.gz`, '../prom-b/', 'archives/vm/', '/'] }))
+    for (const key of [`instances/prom-a/${mine}part`, ...kept]) await store.create(key, textBody(key))
+    expect(await clearDeadIntents(store, 'prom-a')).toEqual([id(1)])
+    expect(await keysOf(store)).toEqual([...kept].sort())
+  })
+
+  test('of an older version, which knew no archives, is read', async () => {
+    const store = await open()
+    const { archives: _, ...old } = intent(1)
+    await createDocument(store, intentKey(1), old)
+    expect(await readIntents(store, 'prom-a')).toEqual([intent(1)])
   })
 
   test('stays where its recovery point was committed after all: only the intent goes', async () => {

@@ -35,7 +35,7 @@ function row(point: ListedRecoveryPoint): string[] {
     formatInstant(point.maxTime),
     String(point.blocks),
     formatByteSize(point.bytes),
-    point.head === 'stored' ? 'yes' : point.head === 'wal' ? 'in the WAL' : 'no',
+    point.head === 'stored' ? 'yes' : point.head === 'wal' ? 'in the WAL' : point.head === 'none' ? 'components alone' : 'no',
     [...point.tiers, ...(point.held ? ['held'] : [])].join(',') || '-',
     point.repositories.join(','),
   ]
