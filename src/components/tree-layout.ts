@@ -1,0 +1,53 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { PromDrError, systemCode } from '../errors.ts'
+
+/**
+ * What plain files cannot say, kept beside them in the archive. Files lie below their absolute path without its first slash, so that
+ * `tar -C / -xzf` by hand puts them back too.
+ */
+export interface TreeLayout {
+  version: 1
+  /** `user:group` by path in the archive. */
+  owners: Record<string, string>
+  /** Targets of symbolic links by path in the archive, as they were written. */
+  links: Record<string, string>
+}
+
+export const layoutFile = '.prom-dr-layout.json'
+
+/** Where files that a restore replaces go: a directory beside them, which no program's `*` takes for configuration. */
+export const replacedPrefix = '.prom-dr-replaced-'
+
+const schema = z.looseObject({
+  version: z.literal(1, 'another version: use a newer prom-dr'),
+  owners: z.record(z.string(), z.string().regex(/^[\w.-]+:[\w.-]+$/, 'not user:group')),
+  links: z.record(z.string(), z.string().min(1)),
+})
+
+/** Sorted, so that an unchanged tree gives the same bytes. */
+export function layoutText({ owners, links }: Omit<TreeLayout, 'version'>): string {
+  const sorted = (entries: Record<string, string>) => Object.fromEntries(Object.entries(entries).sort(([a], [b]) => (a < b ? -1 : 1)))
+  return `${JSON.stringify({ version: 1, owners: sorted(owners), links: sorted(links) }, null, 2)}\n`
+}
+
+/** @throws DAMAGED when there is none, or it is not one */
+export async function readLayout(directory: string): Promise<TreeLayout> {
+  const text = await readFile(join(directory, layoutFile), 'utf8').catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') throw new PromDrError('DAMAGED', `the archive has no ${layoutFile}`, { hint: 'it was not written by prom-dr; unpack it by hand with tar' })
+    throw error
+  })
+  const parsed = schema.safeParse(jsonOf(text))
+  if (parsed.success) return { version: 1, owners: parsed.data.owners, links: parsed.data.links }
+  throw new PromDrError('DAMAGED', `${layoutFile} in the archive cannot be understood: ${parsed.error.issues[0]?.message ?? 'it is not JSON'}`)
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
