@@ -1,4 +1,6 @@
 import { spawn } from 'node:child_process'
+import { closeSync, createWriteStream, openSync } from 'node:fs'
+import { finished } from 'node:stream/promises'
 import { PromDrError } from '../errors.ts'
 import { requireProgram } from './programs.ts'
 
@@ -12,6 +14,10 @@ export interface RunOptions {
   env?: NodeJS.ProcessEnv
   /** Written to stdin, which is then closed. */
   input?: string | Uint8Array
+  /** Read as stdin instead, at any size. */
+  inputFile?: string
+  /** Takes stdout, as a new file that only its owner may read; the result's `stdout` is empty then. */
+  outputFile?: string
   signal?: AbortSignal
 }
 
@@ -33,11 +39,7 @@ const killAfterMs = 2_000
 export async function runProgram(file: string, args: readonly string[], options: RunOptions = {}): Promise<ProgramResult> {
   const path = requireProgram(file, options.env)
   if (options.signal?.aborted) throw interrupted(file, options.signal)
-  const child = spawn(path, args, {
-    stdio: ['pipe', 'pipe', 'pipe'],
-    ...(options.cwd !== undefined && { cwd: options.cwd }),
-    ...(options.env !== undefined && { env: options.env }),
-  })
+  const child = spawnProgram(path, args, options)
   let failure: PromDrError | undefined
   let killTimer: NodeJS.Timeout | undefined
   const end = (reason: PromDrError) => {
@@ -51,16 +53,18 @@ export async function runProgram(file: string, args: readonly string[], options:
   const onAbort = () => end(interrupted(file, signal))
   signal?.addEventListener('abort', onAbort, { once: true })
   const tooMuch = () => end(failed(file, `printed more than ${maxOutputBytes} bytes`))
-  const stdout = collect(child.stdout, maxOutputBytes, tooMuch)
-  const stderr = collect(child.stderr, maxOutputBytes, tooMuch)
+  const stderr = collect(child.stderr!, maxOutputBytes, tooMuch)
+  const stdout = options.outputFile === undefined ? collect(child.stdout!, maxOutputBytes, tooMuch) : () => ''
+  const written = options.outputFile === undefined ? undefined : writeInto(options.outputFile, child.stdout!, { limitBytes: maxOutputBytes, onTooMuch: tooMuch, onFailure: (error) => end(new PromDrError('FILE_SYSTEM', `cannot write what ${file} prints to ${options.outputFile}: ${error.message}`, { cause: error })) })
   // A program that does not read its input closes the pipe; its exit code tells what it thought of it.
-  child.stdin.on('error', () => {})
-  child.stdin.end(options.input)
+  child.stdin?.on('error', () => {})
+  child.stdin?.end(options.input)
   try {
     const exit = await new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
       child.once('error', (error) => reject(failed(file, error.message, error)))
       child.once('close', (code, by) => resolve({ code, signal: by }))
     })
+    await written
     if (failure !== undefined) throw failure
     if (exit.code === null) throw failed(file, `was ended by ${exit.signal}`)
     return { exitCode: exit.code, stdout: stdout(), stderr: stderr() }
@@ -68,6 +72,39 @@ export async function runProgram(file: string, args: readonly string[], options:
     clearTimeout(timer)
     clearTimeout(killTimer)
     signal?.removeEventListener('abort', onAbort)
+  }
+}
+
+function spawnProgram(path: string, args: readonly string[], options: RunOptions) {
+  const stdin = options.inputFile === undefined ? undefined : openSync(options.inputFile, 'r')
+  try {
+    return spawn(path, args, {
+      stdio: [stdin ?? 'pipe', 'pipe', 'pipe'],
+      ...(options.cwd !== undefined && { cwd: options.cwd }),
+      ...(options.env !== undefined && { env: options.env }),
+    })
+  } finally {
+    if (stdin !== undefined) closeSync(stdin)
+  }
+}
+
+interface FileOutput {
+  limitBytes: number
+  onTooMuch(): void
+  onFailure(error: Error): void
+}
+
+/** Resolves when everything is in the file, or `onFailure` was told. */
+async function writeInto(path: string, stream: NodeJS.ReadableStream, { limitBytes, onTooMuch, onFailure }: FileOutput): Promise<void> {
+  let sizeBytes = 0
+  stream.on('data', (chunk: Buffer) => {
+    sizeBytes += chunk.byteLength
+    if (sizeBytes > limitBytes) onTooMuch()
+  })
+  try {
+    await finished(stream.pipe(createWriteStream(path, { flags: 'wx', mode: 0o600 })))
+  } catch (error) {
+    onFailure(error as Error)
   }
 }
 
