@@ -40,7 +40,31 @@ export function periodOf(tier: Tier, atMs: number, timezone: string): string {
 
 const formats = new Map<string, Intl.DateTimeFormat>()
 
-function localParts(atMs: number, timezone: string) {
+/** Every offset from UTC in use is a multiple of a quarter of an hour: within one, the hour and the date are the same. */
+const slotMs = 900_000
+const rememberedSlots = 10_000
+const remembered = new Map<string, LocalParts>()
+
+interface LocalParts {
+  year: string
+  month: string
+  day: string
+  hour: string
+  offset: string
+}
+
+/** Looked up for every recovery point and tier again and again, and slow to find out. */
+function localParts(atMs: number, timezone: string): LocalParts {
+  const slot = `${timezone} ${Math.floor(atMs / slotMs)}`
+  let parts = remembered.get(slot)
+  if (parts === undefined) {
+    if (remembered.size >= rememberedSlots) remembered.clear()
+    remembered.set(slot, (parts = readLocalParts(atMs, timezone)))
+  }
+  return parts
+}
+
+function readLocalParts(atMs: number, timezone: string): LocalParts {
   let format = formats.get(timezone)
   if (format === undefined) {
     format = new Intl.DateTimeFormat('en-GB', {
