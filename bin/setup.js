@@ -28,6 +28,8 @@ const testPrograms = [
   { names: ['fish'], debianPackage: 'fish' },
   { names: ['script'], debianPackage: 'bsdutils' },
   { names: ['jq'], debianPackage: 'jq' },
+  { names: ['age'], debianPackage: 'age' },
+  { names: ['age-keygen'], debianPackage: 'age' },
   { names: ['haproxy'], debianPackage: 'haproxy' },
   { names: ['nginx'], debianPackage: 'nginx-light' },
   { names: ['keepalived'], debianPackage: 'keepalived' },
