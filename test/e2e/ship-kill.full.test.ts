@@ -1,128 +1,129 @@
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
-import { PromDrError } from '../../src/errors.ts'
-import { createFileStore } from '../../src/stores/file-store.ts'
-import type { ObjectStore } from '../../src/stores/object-store.ts'
+import { afterAll, describe, expect, it } from 'vitest'
 import { createS3Store } from '../../src/stores/s3-store.ts'
-import { launcher, start } from '../cli/launcher.ts'
-import { temporaryDirectory } from '../support/cleanup.ts'
-import { type KillOutcome, killRound } from '../support/kill-round.ts'
-import { type TestPrometheus, missingPrograms, remoteWrite, waitFor } from '../support/prometheus.ts'
-import { createTestBucket } from '../support/s3-server.ts'
+import { startS3FaultProxy } from '../fakes/s3-fault-proxy.ts'
+import { atEndOfFile } from '../support/cleanup.ts'
+import { type KillOutcome, type KillRound, killRound } from '../support/kill-round.ts'
+import { momentsBetween } from '../support/moments.ts'
+import { missingPrograms, waitFor } from '../support/prometheus.ts'
+import { type TestBucket, createTestBucket } from '../support/s3-server.ts'
+import { type ShipProcess, startShipProcess } from '../support/ship-process.ts'
+import { fastBlocks } from '../support/shipped-server.ts'
 
 const mostLostMs = 4000
 /** A block every ten seconds, and within a minute a head compaction with its checkpoint. */
-const quickBlocks = { minBlockDuration: '10s', flags: ['--storage.tsdb.max-block-duration=90s'] }
+const quickBlocks = { minBlockDuration: '10s', flags: fastBlocks }
+const outOfOrder = { config: { storage: { tsdb: { out_of_order_time_window: '30m' } } } }
 const rounds = Number(process.env['PROM_DR_TEST_ROUNDS'] ?? 10)
 const seed = Number(process.env['PROM_DR_TEST_SEED'] ?? Date.now() % 100_000)
 
-async function folder(): Promise<ObjectStore> {
-  return createFileStore({ root: join(await temporaryDirectory('repository'), 'repository') })
+interface Kind {
+  title: string
+  /** Of the run, ms, at least and at most. */
+  runMs: [number, number]
+  compacts?: true
+  options?: Omit<Partial<KillRound<ShipProcess>>, 'meanwhile'>
+  /** `away` takes the store away and brings it back; `random` is between 0 and 1. */
+  meanwhile?: (scene: Parameters<NonNullable<KillRound<ShipProcess>['meanwhile']>>[0], beside: { setAway(is: boolean): void; random: number }) => Promise<void>
 }
 
-describe.skipIf(missingPrograms('prometheus'))(`a server that is killed at any moment (PROM_DR_TEST_SEED=${seed})`, () => {
-  it('comes back up to four seconds before, ten times, across head compactions and checkpoints', async (context) => {
-    const { openUploads: _, ...server } = await createTestBucket(context)
-    const outcomes: KillOutcome[] = []
-    for (let round = 0; round < rounds; round += 1) {
-      const runMs = 5000 + (((seed + round) * 7919) % 75_000)
-      const store = round % 2 === 0 ? await createS3Store({ ...server, prefix: `round-${round}/` }) : await folder()
-      const outcome = await killRound({ store, runMs, server: quickBlocks })
-      expect(outcome.lostMs, `round ${round}, after ${runMs} ms`).toBeLessThanOrEqual(mostLostMs)
-      outcomes.push(outcome)
-    }
-    expect(outcomes.filter(({ checkpoints }) => checkpoints).length).toBeGreaterThan(0)
-  }, 1_800_000)
+const kinds: Kind[] = [
+  { title: 'after some seconds', runMs: [4000, 20_000] },
+  { title: 'after head compactions and their checkpoints', runMs: [62_000, 80_000], compacts: true },
+  {
+    title: 'while the shipper is killed and started again', runMs: [15_000, 30_000],
+    meanwhile: async ({ pass, shipper }, { random }) => {
+      await pass(4000 + 6000 * random)
+      await shipper.replace()
+      await pass(5000)
+      await shipper.replace()
+    },
+  },
+  {
+    title: 'although its store was away meanwhile, across head compactions', runMs: [60_000, 70_000], compacts: true,
+    meanwhile: async ({ pass }, { setAway }) => {
+      await pass(5000)
+      setAway(true)
+      await pass(50_000)
+      setAway(false)
+    },
+  },
+  { title: 'with samples out of order, across head compactions', runMs: [62_000, 75_000], compacts: true, options: { late: true, server: { ...quickBlocks, ...outOfOrder } } },
+  { title: 'and the shipper with it', runMs: [5000, 25_000], options: { shipperFirst: true } },
+  { title: 'with a log that is not compressed', runMs: [4000, 20_000], options: { server: { flags: ['--no-storage.tsdb.wal-compression'] } } },
+  {
+    title: 'between backups, after head compactions', runMs: [62_000, 75_000], compacts: true,
+    meanwhile: async ({ pass, backup }, { random }) => {
+      await pass(20_000 + 10_000 * random)
+      await backup()
+      await pass(12_000)
+      await backup()
+    },
+  },
+  {
+    title: 'for the second time', runMs: [15_000, 30_000],
+    meanwhile: async ({ pass, restartServer }, { random }) => {
+      await pass(3000 + 5000 * random)
+      await restartServer()
+    },
+  },
+  {
+    title: 'after everything at once', runMs: [70_000, 80_000], compacts: true, options: { late: true, shipperFirst: true, server: { ...quickBlocks, ...outOfOrder } },
+    meanwhile: async ({ pass, shipper, backup, restartServer }, { setAway, random }) => {
+      await pass(3000 + 5000 * random)
+      setAway(true)
+      await pass(15_000)
+      await shipper.replace()
+      setAway(false)
+      await pass(4000)
+      await restartServer()
+      await backup()
+    },
+  },
+]
 
-  it('comes back although the shipper was killed and started again, and killed with it', async () => {
-    const root = join(await temporaryDirectory('repository'), 'repository')
-    const outcome = await killRound({
-      store: createFileStore({ root }), runMs: 20_000,
-      ship: async (server) => {
-        const cwd = await temporaryDirectory('shipper')
-        await writeFile(join(cwd, 'prom-dr.yml'), JSON.stringify({ instance: 'prom-a', prometheus: { url: server.url, dataDir: server.dataDir }, repositories: [{ name: 'primary', url: root }], ship: { interval: '2s' } }))
-        const run = () => start([process.execPath, launcher, 'ship'], { cwd })
-        let shipper = run()
-        const restart = setTimeout(() => {
-          shipper.kill('SIGKILL')
-          shipper = run()
-        }, 8000)
-        return {
-          stop: async () => {
-            clearTimeout(restart)
-            try {
-              shipper.kill('SIGKILL')
-            } catch (error) {
-              if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
-            }
-            await shipper.ended
-          },
-        }
+describe.skipIf(missingPrograms('prometheus'))(`a server that is shipped to a bucket every two seconds and killed with its disk (PROM_DR_TEST_SEED=${seed})`, () => {
+  const outcomes: KillOutcome[] = []
+
+  it.for(Array.from({ length: rounds }, (_, round) => ({ round: round + 1, ...kinds[round % kinds.length] as Kind })))('comes back up to four seconds before, killed $title (round $round)', async ({ round, ...kind }, context) => {
+    const bucket = await createTestBucket(context)
+    const [runMs, percent] = momentsBetween(0, 1_000_000, { count: 2, seed: seed * 1000 + round }).map((drawn, at) => (at === 0 ? kind.runMs[0] + (drawn / 1e6) * (kind.runMs[1] - kind.runMs[0]) : drawn / 1e6)) as [number, number]
+    const proxy = await startS3FaultProxy(bucket.endpoint)
+    atEndOfFile(() => proxy.close())
+    const setAway = (is: boolean) => proxy.inject((_, count) => (is ? { kind: count % 5 === 0 ? 'hang' : 'close' } : undefined))
+    const { openUploads: _, ...server } = bucket
+    const store = await createS3Store({ ...server, prefix: 'dr/' })
+    const outcome = await killRound<ShipProcess>({
+      store, runMs, ...(kind.compacts && { server: quickBlocks }), ...kind.options,
+      ship: (shipped) => startShipProcess(shipped, throughProxy(bucket, proxy.endpoint)),
+      meanwhile: async (scene) => {
+        await kind.meanwhile?.(scene, { setAway, random: percent })
+        if (proxy.injected > 0) await caughtUp(store)
       },
     })
+    await store.close()
+    console.log(`round ${round}: ran ${(runMs / 1000).toFixed(1)} s, lost ${outcome.lostMs} ms, ${outcome.restoredSamples} samples a series, ${outcome.lateSamples} out of order, checkpoints ${outcome.checkpoints}, not stored by the server itself ${outcome.neverStored}`)
+    outcomes.push(outcome)
     expect(outcome.lostMs).toBeLessThanOrEqual(mostLostMs)
-    expect(outcome.restoredSamples).toBeGreaterThan(15)
+    expect(outcome.report.stoppedBy).toBe('end')
+    expect(outcome.restoredSamples).toBeGreaterThan(runMs / 2000)
+    expect(outcome.lateSamples > 0).toBe(kind.options?.late === true)
+    if (kind.title.includes('store was away')) expect(proxy.injected).toBeGreaterThan(5)
   })
 
-  it('comes back whole after its store was away across head compactions', async () => {
-    const store = await folder()
-    const sometimes = awayStore(store)
-    const outcome = await killRound({
-      store: sometimes.store, restoreFrom: store, runMs: 75_000, server: quickBlocks,
-      meanwhile: async (server) => {
-        await pass(server, 5000)
-        sometimes.setAway(true)
-        await pass(server, 50_000)
-        expect(sometimes.refused()).toBeGreaterThan(3)
-        sometimes.setAway(false)
-      },
-    })
-    expect(outcome.checkpoints).toBe(true)
-    expect(outcome.lostMs).toBeLessThanOrEqual(mostLostMs)
-  })
-
-  it('comes back with the samples that came out of order', async () => {
-    const store = await folder()
-    const late: number[] = []
-    const outcome = await killRound({
-      store, runMs: 45_000,
-      server: { ...quickBlocks, config: { storage: { tsdb: { out_of_order_time_window: '30m' } } } },
-      expectLate: late,
-      meanwhile: async (server) => {
-        const startMs = Date.now()
-        await remoteWrite(server.url, [{ labels: { __name__: 'late' }, samples: [{ timestampMs: startMs, value: -1 }] }])
-        for (let at = 1; at <= 20; at += 1) {
-          await pass(server, 2000)
-          await remoteWrite(server.url, [{ labels: { __name__: 'late' }, samples: [{ timestampMs: startMs - at * 20_000, value: at - 1 }] }])
-          // It stays in the head, as a series that is scraped does.
-          await remoteWrite(server.url, [{ labels: { __name__: 'late' }, samples: [{ timestampMs: Date.now(), value: -1 }] }])
-          late.push(startMs - at * 20_000)
-        }
-      },
-    })
-    expect(outcome.lostMs).toBeLessThanOrEqual(mostLostMs)
+  afterAll(() => {
+    if (rounds >= kinds.length) expect(outcomes.filter(({ checkpoints }) => checkpoints).length).toBeGreaterThan(2)
   })
 })
 
-/** By the server's own clock, which has to go on meanwhile. */
-async function pass(server: TestPrometheus, durationMs: number): Promise<void> {
-  const untilMs = Date.now() + durationMs
-  await waitFor(async () => Number(JSON.parse(await server.api.query('max(timestamp(up))', Date.now())).result[0]?.value[1] ?? 0) * 1000 >= untilMs, { timeoutMs: durationMs + 20_000, intervalMs: 500, what: `${durationMs} ms of scrapes` })
+function throughProxy({ bucket, region, accessKeyId, secretAccessKey }: TestBucket, endpoint: string) {
+  return { url: `s3://${bucket}/dr`, s3: { region, endpoint, forcePathStyle: true, accessKeyId, secretAccessKey } }
 }
 
-function awayStore(store: ObjectStore): { store: ObjectStore; setAway(is: boolean): void; refused(): number } {
-  let away = false
-  let refused = 0
-  const proxy = new Proxy(store, {
-    get: (target, name) => {
-      const value = Reflect.get(target, name) as unknown
-      if (typeof value !== 'function' || !away) return typeof value === 'function' ? value.bind(target) : value
-      return () => {
-        refused += 1
-        throw new PromDrError('STORE_UNREACHABLE', 'the store is away')
-      }
-    },
-  })
-  return { store: proxy, setAway: (is) => void (away = is), refused: () => refused }
+/** What was logged while the store was away is there. */
+async function caughtUp(store: Awaited<ReturnType<typeof createS3Store>>): Promise<void> {
+  const dueMs = Date.now()
+  await waitFor(async () => {
+    for await (const { key } of store.list('instances/prom-a/wal/')) if (Number(/-(?:\d{13}|none)-(\d{13})-/.exec(key)?.[1] ?? 0) > dueMs) return true
+    return false
+  }, { timeoutMs: 60_000, intervalMs: 500, what: 'the shipper to catch up' })
 }

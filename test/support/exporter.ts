@@ -7,7 +7,12 @@ export interface ExportedSeries {
   labels?: Record<string, string>
   /** The value at a time, so that a test can compute what must have been stored. NaN and infinities are fine. */
   valueAt: (timestampMs: number) => number
+  /** How much earlier than now the value is for; only where timestamps are served. */
+  lateMs?: number
 }
+
+/** What is served, or what it is at a time. */
+export type Exported = readonly ExportedSeries[] | ((nowMs: number) => readonly ExportedSeries[])
 
 export interface Exporter {
   /** `host:port`, for `targets`. */
@@ -15,24 +20,36 @@ export interface Exporter {
   /** Every timestamp that was served, in order. */
   served: number[]
   /** Changes what is served from the next scrape on; a series that goes missing gets a stale marker (`scrape` timestamps only). */
-  serve(series: readonly ExportedSeries[]): void
+  serve(series: Exported): void
   close(): Promise<void>
 }
+
+/** How much of what was served is served again below `/twin`: several scrapes of it may fail. */
+const twinMs = 20_000
 
 /**
  * A deterministic exporter. With `timestamps: 'explicit'` (the default) it says which time each value is for, so that every
  * stored sample is `valueAt(timestamp)` of a time in `served`; Prometheus writes no stale markers for such series.
- * With `'scrape'` Prometheus sets the time. Closed at the end of the test file.
+ * With `'scrape'` Prometheus sets the time. Below `/twin` a second server gets, whenever it asks, all that the first one was served, with
+ * the same timestamps. Closed at the end of the test file.
  */
-export async function startExporter(series: readonly ExportedSeries[], options: { timestamps?: 'explicit' | 'scrape' } = {}): Promise<Exporter> {
+export async function startExporter(series: Exported, options: { timestamps?: 'explicit' | 'scrape' } = {}): Promise<Exporter> {
   const explicit = options.timestamps !== 'scrape'
   const served: number[] = []
+  const bodies: { atMs: number; body: string }[] = []
   let current = series
-  const server = createServer((_request, response) => {
+  const server = createServer(({ url }, response) => {
     const nowMs = Date.now()
-    served.push(nowMs)
     response.setHeader('content-type', 'text/plain; version=0.0.4')
-    response.end(current.map((one) => `${lineOf(one, nowMs)}${explicit ? ` ${nowMs}` : ''}\n`).join(''))
+    if (url === '/twin') return void response.end(bodies.filter(({ atMs }) => atMs > nowMs - twinMs).map(({ body }) => body).join(''))
+    const lines = (typeof current === 'function' ? current(nowMs) : current).map((one) => {
+      const timestampMs = nowMs - (one.lateMs ?? 0)
+      return `${lineOf(one, timestampMs)}${explicit ? ` ${timestampMs}` : ''}\n`
+    })
+    const body = lines.join('')
+    served.push(nowMs)
+    if (explicit) bodies.push({ atMs: nowMs, body })
+    response.end(body)
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)

@@ -1,113 +1,152 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { NamedStore } from '../../src/operations/backup.ts'
+import type { ObjectStore } from '../../src/stores/object-store.ts'
 import type { RestoreReport } from '../../src/operations/restore-report.ts'
 import { atEndOfFile, temporaryDirectory } from './cleanup.ts'
-import { type ExportedSeries, type Exporter, startExporter } from './exporter.ts'
+import { type ExportedSeries, startExporter } from './exporter.ts'
 import { operationsOn } from './operations.ts'
 import { type TestPrometheus, type TestPrometheusOptions, startTestPrometheus, waitFor, waitForSamples } from './prometheus.ts'
-import { bitsOf } from './remote-write.ts'
+import { samplesOf } from './shipped-server.ts'
 import { startShipping } from './shipping.ts'
+import { type Comparison, compareWithTwin } from './twin-comparison.ts'
 
-export interface KillRound {
-  /** Where it is shipped to; `restoreFrom` when the way there is not the way back. */
-  store: NamedStore['store']
-  restoreFrom?: NamedStore['store']
+/** What ships a server. */
+export interface KillableShipper {
+  /** The end of it, with or without warning; it may have ended before. */
+  kill(): Promise<unknown>
+}
+
+export interface KillScene {
+  server: TestPrometheus
+  shipper: KillableShipper
+  /** Waits for so much of the server's scrapes. */
+  pass(durationMs: number): Promise<void>
+  backup(): Promise<void>
+  /** SIGKILL, and a server on the same directory again: the disk is still there. */
+  restartServer(): Promise<void>
+}
+
+export interface KillRound<Shipper extends KillableShipper = KillableShipper> {
+  store: ObjectStore
   /** How long the server runs after the first pass, before it is killed. */
   runMs: number
   server?: TestPrometheusOptions
-  /** Instead of shipping within this process. Ends with the server. */
-  ship?: (server: TestPrometheus) => Promise<{ stop(): Promise<unknown> }>
-  /** Timestamps of the series `late` that were written before, values counting up from 0: all but what is lost with the kill must come back. */
-  expectLate?: readonly number[]
+  /** Each scrape brings a sample that is older than those before; for servers with an out-of-order window. */
+  late?: boolean
+  /** Instead of shipping within this process. */
+  ship?: (server: TestPrometheus) => Promise<Shipper>
+  /** The shipper ends before the server does. */
+  shipperFirst?: boolean
   /** Goes on while the server runs, and is waited for. */
-  meanwhile?: (server: TestPrometheus) => Promise<void>
+  meanwhile?: (scene: KillScene & { shipper: Shipper }) => Promise<void>
 }
 
-export interface KillOutcome {
+export interface KillOutcome extends Comparison {
   /** From the newest restored sample to the kill. */
   lostMs: number
   report: RestoreReport
-  /** Of one series of an exporter. */
-  restoredSamples: number
   checkpoints: boolean
 }
 
-/** Doubles without a pattern, and the special ones. */
-function seriesOf(target: number): ExportedSeries[] {
-  return Array.from({ length: 25 }, (_, series) => ({
-    name: 'killed', labels: { exporter: String(target), series: String(series) },
-    valueAt: (ms) => (series === 0 ? Number.NaN : series === 1 ? Number.POSITIVE_INFINITY : Math.sin(ms * (series + 1)) * 10 ** (series % 17)),
-  }))
+const longestLateMs = 25 * 60_000
+
+/** Doubles without a pattern, and the special ones; series that live for seconds only; and one that gets a sample out of order each time. */
+function seriesOf(target: number, late: boolean): (nowMs: number) => ExportedSeries[] {
+  let steps = 0
+  const labelled = (name: string, series: string) => ({ name, labels: { exporter: String(target), series } })
+  return (nowMs) => {
+    steps += 1
+    return [
+      ...Array.from({ length: 25 }, (_, at): ExportedSeries => ({
+        ...labelled('killed', String(at)),
+        valueAt: (ms) => (at === 0 ? Number.NaN : at === 1 ? Number.POSITIVE_INFINITY : Math.sin(ms * (at + 1)) * 10 ** (at % 17)),
+      })),
+      { ...labelled('killed', `brief ${Math.floor(nowMs / 7000)}`), valueAt: (ms) => ms % 7000 },
+      ...(late ? [{ ...labelled('late', 'now'), valueAt: () => -1 }, { ...labelled('late', 'now'), lateMs: (steps * 7000) % longestLateMs, valueAt: () => nowMs }] : []),
+    ]
+  }
 }
 
 /**
  * A real server that scrapes deterministic exporters every second is shipped, killed with SIGKILL, and loses its directory; what
- * is restored is compared with what the exporters served, sample by sample and bit by bit: nothing is missing before the newest.
+ * is restored is compared, sample by sample and bit by bit, with a second server that got all that the exporters had served.
  * @throws Error naming the first difference
  */
-export async function killRound(round: KillRound): Promise<KillOutcome> {
-  const exporters = await Promise.all([0, 1, 2].map((target) => startExporter(seriesOf(target))))
-  const server = await startTestPrometheus({ targets: exporters.map(({ target }) => target), externalLabels: { replica: 'a' }, ...round.server })
+export async function killRound<Shipper extends KillableShipper>(round: KillRound<Shipper>): Promise<KillOutcome> {
+  const exporters = await Promise.all([0, 1, 2].map((target) => startExporter(seriesOf(target, round.late === true))))
+  const targets = exporters.map(({ target }) => target)
+  const options = { targets, ...round.server }
+  let server = await startTestPrometheus(options)
+  const twin = await startTwin(targets, round.server)
   await waitForSamples(server, 'killed', 75)
-  const operations = operationsOn(server.api, round.restoreFrom ?? round.store)
+  const operations = operationsOn(server.api, round.store)
   await operations.backup()
-  const shipper = round.ship === undefined ? startShipping(server.api, round.store) : await round.ship(server)
-  atEndOfFile(async () => void (await shipper.stop()))
-  const meanwhile = round.meanwhile?.(server)
+  const shipper = (await round.ship?.(server)) ?? (inThisProcess(server, round.store) as unknown as Shipper)
+  atEndOfFile(async () => void (await shipper.kill()))
+  await waitFor(() => isShipped(round.store), { what: 'the first sign of life of the shipper' })
   const runUntilMs = performance.now() + round.runMs
+  let checkpoints = false
+  const lookForCheckpoints = async () => {
+    const answer = JSON.parse(await server.api.query('prometheus_tsdb_checkpoint_creations_total', Date.now())) as { result: { value: [number, string] }[] }
+    checkpoints ||= answer.result.some(({ value }) => Number(value[1]) > 0)
+  }
+  await round.meanwhile?.({
+    server, shipper,
+    pass: (durationMs) => pass(server, durationMs),
+    backup: async () => void (await operationsOn(server.api, round.store).backup()),
+    async restartServer() {
+      await lookForCheckpoints()
+      await server.kill()
+      server = await startTestPrometheus({ ...options, dataDir: server.dataDir })
+    },
+  })
   await waitFor(() => performance.now() >= runUntilMs, { timeoutMs: round.runMs + 10_000, what: 'the moment of the kill' })
-  await meanwhile
-  const checkpoints = JSON.parse(await server.api.query('prometheus_tsdb_checkpoint_creations_total', Date.now())).result.some(({ value }: { value: [number, string] }) => Number(value[1]) > 0)
+  await lookForCheckpoints()
+  const known = await samplesOf(server.api, { endMs: Date.now() + 3_600_000 })
+  if (round.shipperFirst === true) await shipper.kill()
   await server.kill()
   const killedAtMs = Date.now()
   await rm(server.dataDir, { recursive: true })
   // The disk is gone: what the shipper has not read by now it will never read.
-  await shipper.stop().catch(() => undefined)
-  for (const exporter of exporters) await exporter.close()
+  await shipper.kill()
 
   const target = join(await temporaryDirectory('target'), 'data')
   const report = await operations.restore(target, { disasterAtMs: killedAtMs, start: false })
-  const restored = await startTestPrometheus({ dataDir: target, scrapeItself: false, targets: [], retention: '10y', ...(round.server?.config !== undefined && { config: round.server.config }) })
-  const newestMs = await compare(restored, exporters)
-  if (round.expectLate !== undefined) await compareLate(restored, round.expectLate)
-  await restored.kill()
-  return { lostMs: killedAtMs - newestMs.newest, report, restoredSamples: newestMs.samples, checkpoints }
+  const { flags, config } = round.server ?? {}
+  const restored = await startTestPrometheus({ dataDir: target, scrapeItself: false, retention: '10y', ...(flags && { flags: flags.filter((flag) => !flag.includes('block-duration')) }), ...(config && { config }) })
+  for (const exporter of exporters) await waitFor(async () => (await newestOf(twin, exporter.target)) >= (exporter.served.at(-1) ?? 0), { what: 'the twin to have it all' })
+  const all = { endMs: Date.now() + 3_600_000 }
+  const comparison = compareWithTwin({ restored: await samplesOf(restored.api, all), twin: await samplesOf(twin.api, all), known, certainMs: killedAtMs - 4000 })
+  await Promise.all([restored.kill(), twin.kill(), ...exporters.map((exporter) => exporter.close())])
+  return { ...comparison, lostMs: killedAtMs - comparison.newestMs, report, checkpoints }
 }
 
-/** @returns the newest restored sample of any exporter, ms */
-async function compare(restored: TestPrometheus, exporters: readonly Exporter[]): Promise<{ newest: number; samples: number }> {
-  let newest = 0
-  let samples = 0
-  for (const [target, exporter] of exporters.entries()) {
-    const answered = await restored.api.remoteRead({ matchers: [{ type: '=', name: '__name__', value: 'killed' }, { type: '=', name: 'exporter', value: String(target) }], startMs: 0, endMs: Date.now() + 3_600_000 })
-    const expected = seriesOf(target)
-    if (answered.length !== expected.length) throw new Error(`exporter ${target}: ${answered.length} series came back instead of ${expected.length}`)
-    for (const one of expected) {
-      const found = answered.find(({ labels }) => labels['series'] === one.labels?.['series'])
-      const times = found?.samples.map(({ timestampMs }) => timestampMs) ?? []
-      const served = exporter.served.slice(0, times.length)
-      if (JSON.stringify(times) !== JSON.stringify(served)) throw new Error(`exporter ${target}, series ${one.labels?.['series']}: ${times.length} samples came back, and they are not the first of the ${exporter.served.length} that were served: ${difference(times, exporter.served)}`)
-      for (const sample of found?.samples ?? []) {
-        const wanted = Number.isNaN(one.valueAt(sample.timestampMs)) ? 0x7ff8000000000001n : bitsOf(one.valueAt(sample.timestampMs))
-        if (sample.valueBits !== wanted) throw new Error(`exporter ${target}, series ${one.labels?.['series']} at ${sample.timestampMs}: ${sample.valueBits.toString(16)} instead of ${wanted.toString(16)}`)
-      }
-      newest = Math.max(newest, times.at(-1) ?? 0)
-      samples = times.length
-    }
-  }
-  return { newest, samples }
+function startTwin(targets: readonly string[], { binary, config = {}, flags }: TestPrometheusOptions = {}): Promise<TestPrometheus> {
+  const scraping = { scrape_configs: [{ job_name: 'test', metrics_path: '/twin', static_configs: [{ targets: [...targets] }] }] }
+  return startTestPrometheus({ scrapeItself: false, retention: '10y', ...(binary !== undefined && { binary }), ...(flags && { flags: flags.filter((flag) => !flag.includes('block-duration')) }), config: { ...config, ...scraping } })
 }
 
-/** Written every two seconds: of those of the last four seconds two may be missing. */
-async function compareLate(restored: TestPrometheus, written: readonly number[]): Promise<void> {
-  const [series] = await restored.api.remoteRead({ matchers: [{ type: '=', name: '__name__', value: 'late' }], startMs: 0, endMs: Date.now() })
-  const found = new Map(series?.samples.map(({ timestampMs, valueBits }) => [timestampMs, valueBits]))
-  const wrong = written.slice(0, -3).filter((timestampMs, at) => found.get(timestampMs) !== bitsOf(at))
-  if (wrong.length > 0) throw new Error(`${wrong.length} of ${written.length} samples that came out of order did not come back: ${wrong.join(' ')}; found ${[...found.keys()].join(' ')}`)
+function inThisProcess(server: TestPrometheus, store: ObjectStore): KillableShipper {
+  const running = startShipping(server.api, store)
+  return { kill: () => running.stop().catch(() => undefined) }
 }
 
-function difference(times: readonly number[], served: readonly number[]): string {
-  const missing = served.filter((time) => !times.includes(time))
-  return `missing ${missing.slice(0, 10).join(' ')}, more ${times.filter((time) => !served.includes(time)).slice(0, 10).join(' ')}`
+async function isShipped(store: ObjectStore): Promise<boolean> {
+  for await (const { key } of store.list('instances/prom-a/wal/')) if (key.endsWith('heartbeat.json')) return true
+  return false
+}
+
+/** By the server's own clock, which has to go on meanwhile. */
+async function pass(server: TestPrometheus, durationMs: number): Promise<void> {
+  const untilMs = Date.now() + durationMs
+  await waitFor(async () => (await answerOf(server, 'max(timestamp(up))')) * 1000 >= untilMs, { timeoutMs: durationMs + 30_000, intervalMs: 500, what: `${durationMs} ms of scrapes` })
+}
+
+async function newestOf(server: TestPrometheus, target: string): Promise<number> {
+  return Math.round((await answerOf(server, `max(timestamp(killed{instance="${target}"}))`)) * 1000)
+}
+
+async function answerOf(server: TestPrometheus, query: string): Promise<number> {
+  const answer = JSON.parse(await server.api.query(query, Date.now())) as { result: { value: [number, string] }[] }
+  return Number(answer.result[0]?.value[1] ?? 0)
 }
