@@ -18,10 +18,11 @@ const interfaceFiles = ['stores/object-store.ts', 'peers/peer.ts', 'notifiers/no
 export const importTable: Record<string, FolderRule> = {
   domain: { values: [] },
   repository: { values: ['domain'], types: ['system'], files: ['stores/object-store.ts'] },
-  operations: { values: ['domain', 'repository', 'tsdb'], types: ['system', 'integrations', 'components'], files: interfaceFiles },
+  operations: { values: ['domain', 'repository', 'tsdb', 'packing'], types: ['system', 'integrations', 'components'], files: interfaceFiles },
   components: { values: ['domain', 'integrations', 'system'] },
   stores: { values: ['domain', 'system'] },
   tsdb: { values: ['domain', 'system'] },
+  packing: { values: ['domain', 'system'] },
   peers: { values: ['domain', 'system'] },
   integrations: { values: ['domain', 'system'] },
   notifiers: { values: ['domain', 'system'] },
@@ -35,9 +36,9 @@ export const importTable: Record<string, FolderRule> = {
 }
 
 /** Files directly in src/: the one that constructs the adapters and the one the launcher starts. */
-const wiringFiles = ['compose.ts', 'main.ts', 'version.ts']
+const wiringFiles = ['compose.ts', 'compose-components.ts', 'main.ts', 'version.ts']
 
-const doors = ['system', 'stores', 'tsdb', 'integrations', 'components', 'quickstart']
+const doors = ['system', 'stores', 'tsdb', 'packing', 'integrations', 'components', 'quickstart']
 const guardedModules = ['fs', 'fs/promises', 'child_process', 'http', 'https', 'http2', 'net', 'tls', 'dgram'].flatMap((name) => [name, `node:${name}`])
 
 export const longestFile = 400

@@ -1,0 +1,70 @@
+import { lstat, mkdir, mkdtemp, readFile, readdir, rm, rmdir, statfs, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { systemCode } from '../errors.ts'
+import { onFile } from './file-failures.ts'
+
+/** Who uses a scratch directory, so that a later run can tell whether it still does. */
+const ownerSchema = z.object({ machineId: z.string(), bootId: z.string(), hostname: z.string(), pid: z.number(), processStart: z.string() })
+export type ScratchOwner = z.infer<typeof ownerSchema>
+
+export interface ScratchOptions {
+  /** Default of callers: the system's directory for temporary files. */
+  parent: string
+  self: ScratchOwner
+  isDead(owner: ScratchOwner): boolean
+}
+
+const prefix = 'prom-dr-scratch-'
+const ownerFile = 'owner.json'
+
+/**
+ * A directory that only this user may enter, for archives in the clear; it goes when `use` ends, however it ends. What killed runs of this
+ * user on this machine left is removed first.
+ */
+export async function withPrivateScratch<T>(options: ScratchOptions, use: (directory: string) => Promise<T>): Promise<T> {
+  await removeDeadScratch(options)
+  const root = await onFile(options.parent, mkdtemp(join(options.parent, prefix)))
+  try {
+    await onFile(root, writeFile(join(root, ownerFile), JSON.stringify(options.self), { mode: 0o600 }))
+    const directory = join(root, 'work')
+    await onFile(root, mkdir(directory, { mode: 0o700 }))
+    return await use(directory)
+  } finally {
+    await rm(root, { recursive: true, force: true, maxRetries: 3 })
+  }
+}
+
+/** @returns the bytes that are free where scratch directories are made */
+export async function freeBytesOf(directory: string): Promise<number> {
+  const { bavail, bsize } = await onFile(directory, statfs(directory))
+  return bavail * bsize
+}
+
+/** Only what lies there under our name, is a directory of this user's own, and names a process that is certainly gone. */
+async function removeDeadScratch({ parent, isDead }: ScratchOptions): Promise<void> {
+  for (const name of await onFile(parent, readdir(parent))) {
+    if (!name.startsWith(prefix)) continue
+    const path = join(parent, name)
+    try {
+      const stats = await lstat(path)
+      if (!stats.isDirectory() || stats.uid !== process.getuid?.()) continue
+      const owner = await readOwner(path)
+      if (owner !== undefined && isDead(owner)) await rm(path, { recursive: true, force: true })
+      // A run that was killed before it wrote its name left it empty; nobody takes an hour between the two.
+      else if (owner === undefined && Date.now() - stats.mtimeMs > 3_600_000) await rmdir(path)
+    } catch (error) {
+      // Another run clears away at the same moment; what is not empty is somebody's.
+      if (!['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes(systemCode(error) ?? '')) throw error
+    }
+  }
+}
+
+async function readOwner(path: string): Promise<ScratchOwner | undefined> {
+  try {
+    return ownerSchema.parse(JSON.parse(await readFile(join(path, ownerFile), 'utf8')))
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || error instanceof SyntaxError || error instanceof z.ZodError) return undefined
+    throw error
+  }
+}

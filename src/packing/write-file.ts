@@ -1,0 +1,31 @@
+import { createHash } from 'node:crypto'
+import { open, rm } from 'node:fs/promises'
+import { onFile } from './file-failures.ts'
+
+export interface WrittenFile {
+  path: string
+  sizeBytes: number
+  /** Lowercase hex. */
+  sha256: string
+}
+
+/** Writes a stream into a file that is not there yet and that only its owner may read. After a failure the file is gone. */
+export async function writeNewFile(path: string, chunks: AsyncIterable<Uint8Array>, options: { mode?: number } = {}): Promise<WrittenFile> {
+  const handle = await onFile(path, open(path, 'wx', 0o600))
+  const hash = createHash('sha256')
+  let sizeBytes = 0
+  try {
+    for await (const piece of chunks) {
+      hash.update(piece)
+      sizeBytes += piece.byteLength
+      await onFile(path, handle.writeFile(piece))
+    }
+    if (options.mode !== undefined) await onFile(path, handle.chmod(options.mode))
+    return { path, sizeBytes, sha256: hash.digest('hex') }
+  } catch (error) {
+    await rm(path, { force: true })
+    throw error
+  } finally {
+    await handle.close()
+  }
+}
