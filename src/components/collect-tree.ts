@@ -10,6 +10,8 @@ export interface CollectTreeOptions {
   /** Private keys may be in it. */
   secrets: boolean
   signal: AbortSignal
+  /** Takes files that cannot simply be copied, such as databases in use. Default: copies. */
+  copy?: (source: string, destination: string) => Promise<void>
 }
 
 interface Collection extends CollectTreeOptions {
@@ -82,7 +84,7 @@ async function takeFile(collection: Collection, path: string, source: string): P
   const copy = join(collection.into, path)
   await mkdir(dirname(copy), { recursive: true, mode: 0o700 })
   const stats = await readable(collection, path, async () => {
-    await copyFile(source, copy)
+    await (collection.copy ?? copyFile)(source, copy)
     return stat(source)
   })
   if (stats === undefined) return

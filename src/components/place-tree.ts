@@ -9,6 +9,8 @@ import { layoutFile, readLayout, replacedPrefix } from './tree-layout.ts'
 export interface PlaceTreeOptions {
   /** What may be written to, and nothing else, whatever the archive holds. */
   patterns: readonly PathPattern[]
+  /** What is done about files that no pattern names. Default: they refuse the whole. */
+  others?: 'refuse' | 'skip'
   dryRun: boolean
   now: Date
   signal: AbortSignal
@@ -30,7 +32,7 @@ interface Placing {
  * @throws COMPONENT_REFUSED when the archive holds a path that no pattern names; nothing was touched then
  */
 export async function placeTree(from: string, options: PlaceTreeOptions): Promise<RestoredComponent> {
-  const placings = await planPlacings(from, options.patterns)
+  const placings = await planPlacings(from, options)
   const restored: RestoredComponent = { actions: [], movedAside: [], toReenter: [], warnings: [] }
   const aside = `${replacedPrefix}${options.now.toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '')}`
   for (const placing of placings) {
@@ -49,16 +51,18 @@ export async function placeTree(from: string, options: PlaceTreeOptions): Promis
   return restored
 }
 
-async function planPlacings(from: string, patterns: readonly PathPattern[]): Promise<Placing[]> {
+async function planPlacings(from: string, { patterns, others = 'refuse' }: PlaceTreeOptions): Promise<Placing[]> {
   const { owners, links } = await readLayout(from)
   const files = (await filesBelow(from, '')).filter((path) => path !== layoutFile)
   const placings = [
     ...files.map((path) => ({ source: join(from, path), destination: join('/', path), target: undefined, owner: owners[path] })),
     ...Object.entries(links).map(([path, target]) => ({ source: join(from, path), destination: join('/', path), target, owner: undefined })),
   ].sort((a, b) => (a.destination < b.destination ? -1 : 1))
-  for (const { destination, target } of placings) {
-    const leadsTo = target === undefined ? destination : isAbsolute(target) ? resolve(target) : resolve(dirname(destination), target)
-    if (isNamedBy(patterns, destination) && isNamedBy(patterns, leadsTo)) continue
+  const isNamed = ({ destination, target }: Placing) => isNamedBy(patterns, destination) && (target === undefined || isNamedBy(patterns, isAbsolute(target) ? resolve(target) : resolve(dirname(destination), target)))
+  if (others === 'skip') return placings.filter(isNamed)
+  for (const placing of placings) {
+    const { destination, target } = placing
+    if (isNamed(placing)) continue
     throw new PromDrError('COMPONENT_REFUSED', `the archive holds ${destination}${target === undefined ? '' : `, a link to ${target}`}, which is outside of the configured paths`, {
       hint: 'add it to the component\'s paths if it belongs there, or look at the files with --components-target',
     })
