@@ -1,3 +1,5 @@
+import type { Retention } from '../domain/retention.ts'
+
 export type HeadMode = 'auto' | 'always' | 'never'
 
 /** The one validated value everything is composed from; frozen to the bottom. Paths are absolute. */
@@ -41,6 +43,8 @@ export interface RepositoryConfig {
   /** `file:///dir` or `s3://bucket/prefix`, without a trailing slash. */
   url: string
   s3?: S3Config
+  /** What "prom-dr expire" keeps in it. */
+  retention: Retention
 }
 
 export interface S3Config {

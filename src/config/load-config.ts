@@ -1,4 +1,5 @@
 import { dirname, join, resolve } from 'node:path'
+import { retentionOf } from '../domain/retention.ts'
 import { PromDrError } from '../errors.ts'
 import type { Config } from './config.ts'
 import { crossChecks } from './cross-checks.ts'
@@ -125,7 +126,7 @@ function toConfig(source: string | null, file: z.infer<FileSchema>): Config {
     source,
     instance: file.instance,
     prometheus: { ...prometheus, timeoutMs: timeout },
-    repositories: file.repositories.map(({ s3, ...repository }) => (s3 === undefined ? repository : { ...repository, s3: toS3(s3) })),
+    repositories: file.repositories.map(({ s3, retention, ...repository }) => ({ ...repository, ...(s3 !== undefined && { s3: toS3(s3) }), retention: { ...retentionOf(retention) } })),
     backup: file.backup,
     ship: { intervalMs: file.ship.interval, partBytes: file.ship.maxBytes, holdBytes: file.ship.holdLimit, windowMs: file.ship.window, niceness: file.ship.niceness },
     restore: { ...restore, ...(retention !== undefined && { retentionMs: retention }) },

@@ -32,6 +32,8 @@ ${dataDirLines(facts)}  # basicAuth: {username: prom-dr, passwordFile: /etc/prom
 repositories:
   - name: local
     url: ${scalar(facts.repositoryUrl)}
+    # What "prom-dr expire" keeps. A retention that is given replaces this one: what it leaves out keeps none.
+    # retention: {keepLast: 3, keepHourly: 48, keepDaily: 14, keepWeekly: 8, keepMonthly: 12, keepYearly: 3}
 
 backup:
   # Whether the samples still in memory are stored too: auto, always, never.

@@ -18,6 +18,12 @@ function section<S extends z.core.$ZodShape>(shape: S) {
   return z.preprocess((value) => value ?? {}, z.strictObject(shape))
 }
 
+/** How many are kept; what is left out keeps none. */
+function retention() {
+  const count = () => wholeNumber(0, 1_000_000).exactOptional()
+  return z.strictObject({ keepLast: count(), keepHourly: count(), keepDaily: count(), keepWeekly: count(), keepMonthly: count(), keepYearly: count() })
+}
+
 const instanceName = () =>
   z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$/, 'must be 1 to 63 letters, digits, dots, dashes or underscores, and begin with a letter or digit')
 
@@ -63,6 +69,7 @@ export function fileSchema(surroundings: SchemaSurroundings) {
               caFile: readable().exactOptional(),
             })
             .exactOptional(),
+          retention: retention().exactOptional(),
         }),
       )
       .min(1, 'is empty: name at least one repository, or leave the key out')
