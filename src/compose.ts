@@ -10,6 +10,7 @@ import { binaryVersion } from './integrations/prometheus/prometheus-version.ts'
 import { startThrowawayServer } from './integrations/prometheus/throwaway-server.ts'
 import type { StartServer } from './operations/answer-check.ts'
 import { type NamedStore, backup } from './operations/backup.ts'
+import type { BackupRequest } from './operations/backup-report.ts'
 import { doctor } from './operations/doctor.ts'
 import { init } from './operations/init.ts'
 import { list } from './operations/list.ts'
@@ -52,14 +53,18 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
   const target = config.restore.target ?? dataDir
   const localVersion = () => versionOf(binary)
   const shared = { clock, logger, progress, signal }
+  const backUp = async (request: BackupRequest, until = signal) => backup({
+    ...shared, signal: until, instance: config.instance, prometheus, dataDir, repositories: await repositories(), self, isDead, ownerNames,
+    settings: { compactedSpanMs: config.backup.compactedSpan, timezone: config.backup.timezone, knownAnswers: config.backup.knownAnswers, filesAtOnce },
+  }, request)
   return {
-    backup: async (request) => backup({
-      ...shared, instance: config.instance, prometheus, dataDir, repositories: await repositories(), self, isDead, ownerNames,
-      settings: { compactedSpanMs: config.backup.compactedSpan, timezone: config.backup.timezone, knownAnswers: config.backup.knownAnswers, filesAtOnce },
-    }, request),
+    backup: (request) => backUp(request),
     ship: async (request) => {
       stepBack(config.ship.niceness)
-      return ship({ instance: config.instance, prometheus, dataDir, repositories: await repositories(), settings: config.ship, self, isDead, clock, logger, signal }, request)
+      return ship({
+        instance: config.instance, prometheus, dataDir, repositories: await repositories(), settings: config.ship, self, isDead, clock, logger, signal,
+        backUp: config.ship.backupAfterGap ? ({ repositories: names, signal: until }) => backUp({ head: 'always', adopt: false, repositories: names }, until) : undefined,
+      }, request)
     },
     list: async (request) => list({ repositories: await repositories(), signal }, request),
     show: async (request) => show({ repositories: await repositories(), instance: config.instance, signal }, request),

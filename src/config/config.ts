@@ -81,6 +81,8 @@ export interface ShipConfig {
   windowMs: number
   /** Of the process that ships, 0 (as others) to 19 (when nothing else wants to run). */
   niceness: number
+  /** Makes a recovery point with the head where what is shipped does not restore everything, as after a gap. */
+  backupAfterGap: boolean
 }
 
 export interface RestoreConfig {

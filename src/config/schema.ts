@@ -90,6 +90,7 @@ export function fileSchema(surroundings: SchemaSurroundings) {
       holdLimit: byteSize({ minBytes: 0 }).prefault('2GiB'),
       window: duration({ minMs: 3_600_000 }).prefault('72h'),
       niceness: wholeNumber(0, 19).prefault(10),
+      backupAfterGap: yesOrNo().default(true),
     }),
     restore: section({
       target: path(baseDir).exactOptional(),

@@ -1,19 +1,14 @@
-import { createHash } from 'node:crypto'
 import type { WalLog, WalPosition } from '../domain/wal-stream.ts'
 import { PromDrError, hasCode } from '../errors.ts'
-import { storeTombstones } from '../repository/tombstones.ts'
-import { type Generation, readCheckpoints, readDeletions, readGenerations, storeDeletion, writeHeartbeat } from '../repository/wal-stream.ts'
+import { type Generation, readCheckpoints, readDeletions, readGenerations, writeHeartbeat } from '../repository/wal-stream.ts'
 import type { Logger } from '../system/logger.ts'
-import { readBlockDirectory, readBounded } from '../tsdb/block-directory.ts'
-import { listBlocks } from '../tsdb/data-directory.ts'
 import { readRestored } from '../tsdb/restore-directory.ts'
-import { isEmptyTombstones } from '../tsdb/tombstones.ts'
-import { maxTombstonesBytes } from '../tsdb/verify-block.ts'
 import { readLocalLog } from '../tsdb/wal-source.ts'
 import { oldestSampleMs } from '../tsdb/wal-tail.ts'
 import { expireWal } from './expire-wal.ts'
 import { sealSegment } from './seal-segment.ts'
 import { newestInOrderMs, shipCheckpoint } from './ship-checkpoint.ts'
+import { shipDeletions } from './ship-deletions.ts'
 import type { ShippedGap, SourceDamage } from './ship-report.ts'
 import { type FinishedSegment, type Shipped, type ShipperContext, WalShipper, beginGeneration } from './wal-shipper.ts'
 
@@ -48,6 +43,7 @@ export class RepositoryShipper {
   readonly #checkpoints = new Set<number>()
   readonly #tombstones = new Map<string, string>()
   corruption: SourceDamage[] = []
+  readonly #damagedSinceMs = new Map<WalLog, number>()
   /** Finished segments that are stored in parts, oldest first. */
   #unsealed: FinishedSegment[]
   /** Gaps that no result has told of yet. */
@@ -96,6 +92,15 @@ export class RepositoryShipper {
     return shipper
   }
 
+  get generation(): Generation {
+    return this.#generation
+  }
+
+  /** Since when the server's log is known to be damaged, ms; undefined when the last reading of it met no damage. */
+  get damagedSinceMs(): number | undefined {
+    return this.#damagedSinceMs.size === 0 ? undefined : Math.min(...this.#damagedSinceMs.values())
+  }
+
   positionIn(log: WalLog): WalPosition {
     return log === 'wal' ? this.#wal.position : this.#wbl.position
   }
@@ -108,7 +113,7 @@ export class RepositoryShipper {
     await this.#beat()
     const nowMs = this.#context.now().getTime()
     result.bytes += (await shipCheckpoint(this.#context, { generation: this.#generation.id, wal: this.#wal, stored: this.#checkpoints })) ?? 0
-    await this.#shipDeletions()
+    await shipDeletions(this.#context, { generation: this.#generation.id, stored: this.#tombstones })
     await this.#tidy(() => this.#seal(result))
     await this.#tidy(() => this.#expire(nowMs))
     return this.#told(result)
@@ -120,9 +125,9 @@ export class RepositoryShipper {
    */
   async lastLook(): Promise<PassResult> {
     const result = this.#blank()
-    for (const log of [this.#wal, this.#wbl]) {
-      const shipped = await log.pass()
-      if (!('reason' in shipped)) this.#count(shipped, result)
+    for (const log of ['wal', 'wbl'] as const) {
+      const shipped = await (log === 'wal' ? this.#wal : this.#wbl).pass()
+      if (!('reason' in shipped)) this.#count(log, shipped, result)
     }
     await this.#beat()
     return this.#told(result)
@@ -152,12 +157,13 @@ export class RepositoryShipper {
   async #passWal(result: PassResult): Promise<void> {
     for (let tries = 0; tries < 2; tries += 1) {
       const shipped = await this.#wal.pass()
-      if (!('reason' in shipped)) return this.#count(shipped, result)
+      if (!('reason' in shipped)) return this.#count('wal', shipped, result)
       const { generation, wal, wbl } = await begin(this.#context, { reason: shipped.reason, parent: null, newestSampleMs: shipped.newestSampleMs })
       this.#generation = generation
       this.#wal = wal
       this.#wbl = wbl
       this.#unsealed = []
+      this.#damagedSinceMs.clear()
       this.#checkpoints.clear()
       this.#tombstones.clear()
       this.#tellOf(generation)
@@ -168,17 +174,18 @@ export class RepositoryShipper {
   /** Out-of-order compaction removes old segments of the WBL at any time: shipping then goes on with the first that is there. */
   async #passWbl(result: PassResult): Promise<void> {
     const shipped = await this.#wbl.pass()
-    if (!('reason' in shipped)) return this.#count(shipped, result)
+    if (!('reason' in shipped)) return this.#count('wbl', shipped, result)
     this.#wbl = await startWbl(this.#context, this.#generation.id)
     const again = await this.#wbl.pass()
-    if (!('reason' in again)) this.#count(again, result)
+    if (!('reason' in again)) this.#count('wbl', again, result)
   }
 
-  #count(shipped: Shipped, result: PassResult): void {
+  #count(log: WalLog, shipped: Shipped, result: PassResult): void {
     result.parts += shipped.parts
     result.bytes += shipped.bytes
     this.#unsealed.push(...shipped.finished.filter(({ parts }) => parts.length > 1 || parts[0]?.sealed === true))
-    if (shipped.damage === undefined) return
+    if (shipped.damage === undefined) return void this.#damagedSinceMs.delete(log)
+    if (!this.#damagedSinceMs.has(log)) this.#damagedSinceMs.set(log, this.#context.now().getTime())
     const { message, details } = shipped.damage
     const path = typeof details?.['file'] === 'string' ? details['file'] : ''
     const damage = { path, segment: Number(/(\d{8,})$/.exec(path)?.[1] ?? 0), offset: Number(details?.['offset'] ?? 0), message }
@@ -221,20 +228,6 @@ export class RepositoryShipper {
     this.#context.logger.error({ instance: this.#context.instance, generation: id, ...told }, 'the log does not continue what was shipped: a new generation begins, and there is a gap')
   }
 
-  /** `delete_series` over a block leaves no trace in the log: its tombstones are watched. */
-  async #shipDeletions(): Promise<void> {
-    const { store, instance, dataDir, signal } = this.#context
-    for (const { ulid, path } of (await listBlocks(dataDir)).blocks) {
-      const bytes = await tombstonesOf(path)
-      if (bytes === undefined) continue
-      const sha256 = createHash('sha256').update(bytes).digest('hex')
-      if (this.#tombstones.get(ulid) === sha256) continue
-      const { sizeBytes } = await storeTombstones(store, instance, { bytes, signal })
-      await storeDeletion(store, instance, { generation: this.#generation.id, deletion: { ulid, seenAt: this.#context.now().getTime(), sha256, sizeBytes }, signal })
-      this.#tombstones.set(ulid, sha256)
-    }
-  }
-
   async #readStored(): Promise<void> {
     const { store, instance, signal } = this.#context
     for (const checkpoint of await readCheckpoints(store, instance, { generation: this.#generation.id, signal })) this.#checkpoints.add(checkpoint.segment)
@@ -270,19 +263,6 @@ async function startWbl(context: RepositoryShipperContext, generation: string): 
 
 function ofTails(context: RepositoryShipperContext): ShipperContext {
   return { ...context, signal: context.tailSignal }
-}
-
-async function tombstonesOf(path: string): Promise<Buffer | undefined> {
-  try {
-    const { tombstonesFile } = await readBlockDirectory(path)
-    if (tombstonesFile === undefined) return undefined
-    const bytes = await readBounded(tombstonesFile.path, maxTombstonesBytes)
-    return isEmptyTombstones(bytes, tombstonesFile.path) ? undefined : bytes
-  } catch (error) {
-    // A block that compaction removes while it is looked at.
-    if (hasCode(error, 'DATA_DIR_UNREADABLE', 'DAMAGED')) return undefined
-    throw error
-  }
 }
 
 function superseded(context: RepositoryShipperContext, own: Generation): PromDrError {

@@ -24,6 +24,16 @@ export interface SourceDamage {
   message: string
 }
 
+/** A recovery point with the head that shipping made, or tried to: what is shipped would not have restored everything. */
+export interface ShippedBackup {
+  repository: string
+  reason: string
+  ok: boolean
+  /** Its id; null when it failed. */
+  recoveryPoint: string | null
+  error?: { code: string; message: string; hint?: string }
+}
+
 export interface ShippedRepository {
   name: string
   url: string
@@ -53,4 +63,7 @@ export interface ShipReport {
   repositories: ShippedRepository[]
   /** Corruption in Prometheus's own log: what is before it is shipped. */
   corruption: SourceDamage[]
+  /** The last outcome for each repository and reason. */
+  backups: ShippedBackup[]
+  warnings: string[]
 }

@@ -8,6 +8,7 @@ import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { ProcessIdentity } from '../system/machine.ts'
 import type { NamedStore } from './backup-context.ts'
+import type { BackUp } from './gap-closer.ts'
 import type { Follower } from './log-keeper.ts'
 import type { LogGrowth } from './log-growth.ts'
 import { RepositoryShipper, type RepositoryShipperContext } from './repository-shipper.ts'
@@ -22,6 +23,8 @@ export interface ShipContext {
   settings: { intervalMs: number; partBytes: number; holdBytes: number; windowMs: number }
   self: ProcessIdentity
   isDead(other: ProcessIdentity): boolean
+  /** Undefined where recovery points are the operator's alone. */
+  backUp?: BackUp | undefined
   clock: Clock
   logger: Logger
   signal: AbortSignal

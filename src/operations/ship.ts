@@ -1,5 +1,6 @@
 import { PromDrError } from '../errors.ts'
 import { chooseRepositories } from './backup-context.ts'
+import { GapCloser } from './gap-closer.ts'
 import { type KeeperContext, keepLog, lookAfter } from './log-keeper.ts'
 import { LogGrowth } from './log-growth.ts'
 import type { ShipReport, ShipRequest } from './ship-report.ts'
@@ -20,27 +21,35 @@ export async function ship(context: ShipContext, request: ShipRequest): Promise<
   const dataDir = context.dataDir ?? (await context.prometheus.dataDirectory({ signal: context.signal }))
   const run: Run = { request, dataDir, growth: { wal: new LogGrowth(), wbl: new LogGrowth() }, tailSignal: context.signal }
   const targets = chooseRepositories(context.repositories, request.repositories).map((repository) => new ShipTarget(repository))
+  const closer = new GapCloser({ ...context, backUp: context.backUp }, targets)
   try {
     if (request.once) {
       await Promise.all(targets.map((target) => target.pass(context, run)))
       refuseAll(targets)
-    } else await shipUntilInterrupted(context, run, targets)
+      await closer.close(context.signal)
+    } else await shipUntilInterrupted(context, run, { targets, closer })
     await lookAfter(keeper(context, run), targets.map((target) => target.follower()), { ending: true })
-    return report(context, targets)
+    return report(context, targets, closer)
   } finally {
     await Promise.all(targets.map((target) => target.release(context)))
   }
 }
 
+interface Shared {
+  targets: readonly ShipTarget[]
+  closer: GapCloser
+}
+
 /** Every repository and the local log for itself, so that none waits for another. The first failure for good ends all of them. */
-async function shipUntilInterrupted(context: ShipContext, beginning: Run, targets: readonly ShipTarget[]): Promise<void> {
+async function shipUntilInterrupted(context: ShipContext, beginning: Run, { targets, closer }: Shared): Promise<void> {
   const failed = new AbortController()
   const signal = AbortSignal.any([context.signal, failed.signal])
   const within = { ...context, signal }
   const patience = lastingBeyond(context.signal, context.clock)
   const run = { ...beginning, tailSignal: AbortSignal.any([patience.signal, failed.signal]) }
   const followers = targets.map((target) => target.follower())
-  const ended = await Promise.allSettled([...targets.map((target) => passAgainAndAgain(within, run, { target, targets })), keepLog(keeper(context, run), followers, signal)].map(async (loop) => {
+  const loops = [...targets.map((target) => passAgainAndAgain(within, run, { target, targets, closer })), keepLog(keeper(context, run), followers, signal), closer.closeAgainAndAgain(signal)]
+  const ended = await Promise.allSettled(loops.map(async (loop) => {
     try {
       await loop
     } catch (error) {
@@ -54,13 +63,14 @@ async function shipUntilInterrupted(context: ShipContext, beginning: Run, target
 }
 
 /** Until the signal, and then once more the tails alone. */
-async function passAgainAndAgain(context: ShipContext, run: Run, { target, targets }: { target: ShipTarget; targets: readonly ShipTarget[] }): Promise<void> {
+async function passAgainAndAgain(context: ShipContext, run: Run, { target, targets, closer }: Shared & { target: ShipTarget }): Promise<void> {
   const { clock, settings, signal } = context
   try {
     for (;;) {
       const startedMs = clock.monotonicMs()
       await target.pass(context, run)
       refuseAll(targets)
+      closer.notice()
       await target.wakeUp.wait(Math.max(0, settings.intervalMs - (clock.monotonicMs() - startedMs)), clock, signal)
     }
   } catch (error) {
@@ -103,7 +113,7 @@ function refuseAll(targets: readonly ShipTarget[]): void {
   throw new PromDrError(first.code as PromDrError['code'], first.message, first.hint === undefined ? {} : { hint: first.hint })
 }
 
-function report(context: ShipContext, targets: readonly ShipTarget[]): ShipReport {
+function report(context: ShipContext, targets: readonly ShipTarget[], { made, warnings }: GapCloser): ShipReport {
   const repositories = targets.map((target) => target.outcome)
   const best = repositories.find((repository) => repository.ok) ?? repositories[0]
   const corruption = targets.flatMap((target) => target.shipper?.corruption ?? [])
@@ -117,5 +127,7 @@ function report(context: ShipContext, targets: readonly ShipTarget[]): ShipRepor
     bytes: best?.bytes ?? 0,
     repositories,
     corruption: [...new Map(corruption.map((damage) => [damage.message, damage])).values()],
+    backups: made,
+    warnings,
   }
 }

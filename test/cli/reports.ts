@@ -54,8 +54,8 @@ export const listReport: ListReport = {
     {
       name: 'prom-a',
       recoverable: [
-        { from: '2026-11-18T03:00:00.000Z', to: '2026-11-20T03:00:00.000Z', exact: false },
-        { from: '2026-11-20T04:00:00.000Z', to: '2026-11-21T03:04:11.120Z', exact: true },
+        { from: '2026-11-18T03:00:00.000Z', to: '2026-11-20T03:00:00.000Z', exact: false, by: 'recovery-points' },
+        { from: '2026-11-20T04:00:00.000Z', to: '2026-11-21T03:04:11.120Z', exact: true, by: 'log' },
       ],
       gaps: [{ from: '2026-11-20T03:00:10.000Z', to: '2026-11-20T04:00:00.000Z', reason: 'segment 00000003 was removed before all of it was shipped', repository: 'near' }],
       branches: [{ generation: '20261119T061635Z-aaaaaaaa', repository: 'primary', from: '2026-11-19T06:16:35.000Z', to: '2026-11-19T08:00:00.000Z' }],
@@ -201,6 +201,11 @@ export const shipReport: ShipReport = {
     { name: 'near', url: 'file:///srv/near', ok: false, generation: null, shippedTo: null, newestSample: null, lagSeconds: null, parts: 0, bytes: 0, gaps: [], error: { code: 'STORE_UNREACHABLE', message: '/srv/near is not there', hint: 'mount it' } },
   ],
   corruption: [],
+  backups: [
+    { repository: 'primary', reason: 'there is a gap in the shipped log: segment 00000003 was removed before all of it was shipped', ok: true, recoveryPoint: id },
+    { repository: 'near', reason: 'Prometheus\'s own log is damaged: what follows is in the server\'s memory alone', ok: false, recoveryPoint: null, error: { code: 'ADMIN_API_DISABLED', message: 'the admin API is off', hint: 'start Prometheus with --web.enable-admin-api' } },
+  ],
+  warnings: ['far: there is no recovery point that the shipped log could be replayed onto: run "prom-dr backup"'],
 }
 
 export const statusReport: StatusReport = {

@@ -40,7 +40,7 @@ describe('without any configuration', () => {
       prometheus: { url: 'http://127.0.0.1:9090', timeoutMs: 30_000 },
       repositories: [{ name: 'local', url: 'file:///srv/prom-dr-repository', retention: { keepLast: 3, keepHourly: 48, keepDaily: 14, keepWeekly: 8, keepMonthly: 12, keepYearly: 3 } }],
       backup: { head: 'auto', knownAnswers: { series: 50, samplesPerSeries: 60, queries: [] }, timezone: 'UTC' },
-      ship: { intervalMs: 10_000, partBytes: 8 * 1024 * 1024, holdBytes: 2 * 1024 * 1024 * 1024, windowMs: 72 * 3_600_000, niceness: 10 },
+      ship: { intervalMs: 10_000, partBytes: 8 * 1024 * 1024, holdBytes: 2 * 1024 * 1024 * 1024, windowMs: 72 * 3_600_000, niceness: 10, backupAfterGap: true },
       restore: {},
       transfer: { concurrency: 4, retryBudgetMs: 120_000 },
       objectives: { rpoMs: 60_000, rtoMs: 300_000 },
@@ -80,7 +80,7 @@ backup:
   compactedSpan: 9d
   knownAnswers: {series: 10, samplesPerSeries: 5, queries: [up, "count(up)"]}
   timezone: Europe/Berlin
-ship: {interval: 2s, maxBytes: 1MiB, holdLimit: 100MB, window: 2d, niceness: 19}
+ship: {interval: 2s, maxBytes: 1MiB, holdLimit: 100MB, window: 2d, niceness: 19, backupAfterGap: false}
 restore: {target: /var/lib/prometheus, owner: "prometheus:prometheus", retention: 15d}
 transfer: {concurrency: 2, uploadPerSecond: 20MB, downloadPerSecond: 1MiB, retryBudget: 1m}
 objectives: {rpo: 30s, rto: 1m30s}
@@ -116,7 +116,7 @@ describe('a file', () => {
         knownAnswers: { series: 10, samplesPerSeries: 5, queries: ['up', 'count(up)'] },
         timezone: 'Europe/Berlin',
       },
-      ship: { intervalMs: 2_000, partBytes: 1_048_576, holdBytes: 100_000_000, windowMs: 48 * 3_600_000, niceness: 19 },
+      ship: { intervalMs: 2_000, partBytes: 1_048_576, holdBytes: 100_000_000, windowMs: 48 * 3_600_000, niceness: 19, backupAfterGap: false },
       restore: { target: '/var/lib/prometheus', owner: 'prometheus:prometheus', retentionMs: 1_296_000_000 },
       transfer: { concurrency: 2, uploadBytesPerSecond: 20_000_000, downloadBytesPerSecond: 1_048_576, retryBudgetMs: 60_000 },
       objectives: { rpoMs: 30_000, rtoMs: 90_000 },

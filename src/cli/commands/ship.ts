@@ -31,12 +31,12 @@ export function shipCommand(run: CommandRunner): Command {
     )
 }
 
-/** A corrupt WAL at the source is 5; one of several repositories that failed is 3. */
+/** A corrupt WAL at the source is 5; one of several repositories that failed is 3, and so is a recovery point that was needed and could not be made. */
 export function shipExitCode(report: ShipReport): ExitCode {
   const failed = report.repositories.filter((outcome) => !outcome.ok)
   const codes: ExitCode[] = []
   if (report.corruption.length > 0) codes.push(exitCodes.verificationFailed)
-  if (failed.length > 0 && failed.length < report.repositories.length) codes.push(exitCodes.partly)
+  if ((failed.length > 0 && failed.length < report.repositories.length) || report.backups.some(({ ok }) => !ok)) codes.push(exitCodes.partly)
   if (failed.length === report.repositories.length) codes.push(...failed.map((outcome) => exitCodeOf(outcome.error?.code ?? 'INTERNAL')))
   return worstOf(exitCodes.done, ...codes)
 }

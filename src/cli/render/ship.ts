@@ -1,4 +1,4 @@
-import type { ShipReport, ShippedRepository } from '../../operations/ship-report.ts'
+import type { ShipReport, ShippedBackup, ShippedRepository } from '../../operations/ship-report.ts'
 import type { Style } from '../output.ts'
 import { type Cell, facts, paragraphs, table } from './layout.ts'
 import { counted, formatByteSize, formatElapsed, formatInstant } from './units.ts'
@@ -16,7 +16,14 @@ export function renderShip(report: ShipReport, style: Style): string {
   const columns = [{ title: 'REPOSITORY' }, { title: 'SHIPPED TO' }, { title: 'SENT', right: true }, { title: 'RESULT' }]
   const gaps = report.repositories.flatMap(({ name, gaps: found }) => found.map((gap) => style.yellow(`gap in ${name}: ${gap.from === null ? 'everything' : formatInstant(gap.from)} to ${formatInstant(gap.to)}: ${gap.reason}`)))
   const corruption = report.corruption.map(({ message }) => style.red(message))
-  return paragraphs(`${title}\n${details}`, table(columns, report.repositories.map((outcome) => row(outcome, style)), style), [...gaps, ...corruption].join('\n'))
+  const backups = report.backups.map((backup) => backedUp(backup, style))
+  const warnings = report.warnings.map((warning) => style.yellow(warning))
+  return paragraphs(`${title}\n${details}`, table(columns, report.repositories.map((outcome) => row(outcome, style)), style), [...gaps, ...corruption, ...backups, ...warnings].join('\n'))
+}
+
+function backedUp({ repository, reason, recoveryPoint, error }: ShippedBackup, style: Style): string {
+  if (recoveryPoint !== null) return `recovery point ${recoveryPoint} was made in ${repository}: ${reason}`
+  return style.red(`no recovery point could be made in ${repository}, although ${reason}: ${error?.message ?? 'unknown'}${error?.hint === undefined ? '' : ` (${error.hint})`}`)
 }
 
 function row(outcome: ShippedRepository, style: Style): Cell[] {
