@@ -30,6 +30,16 @@ export interface KnownAnswers {
 
 export const noKnownAnswers: KnownAnswers = { seed: '', series: [], queries: [], dropped: 0 }
 
+/** What is left of them when nothing later than a moment is there (ms); what lay wholly beyond it counts as dropped. */
+export function answersUntil(answers: KnownAnswers, atMs: number): KnownAnswers {
+  const series = answers.series.flatMap((known) => {
+    const samples = known.samples.filter(({ timestampMs }) => timestampMs <= atMs)
+    return samples.length === 0 ? [] : [{ ...known, endMs: Math.min(known.endMs, atMs), samples }]
+  })
+  const queries = answers.queries.filter((known) => known.atMs <= atMs)
+  return { ...answers, series, queries, dropped: answers.dropped + answers.series.length - series.length + answers.queries.length - queries.length }
+}
+
 export interface AnswerDifference {
   what: string
   expected: string

@@ -24,6 +24,12 @@ export type RestoreMoment = { kind: 'latest' } | { kind: 'time'; ms: number } | 
  */
 export type StoppedBy = 'recovery-point' | 'nearest' | 'damaged' | 'moment' | 'end' | 'gap'
 
+/** A block of which only the samples up to a moment may be wanted. */
+export interface PlannedBlock extends NamedBlock {
+  /** Samples later than this, ms, are cut away by tombstones; absent where the block is wanted whole. */
+  cutAfterMs?: number | undefined
+}
+
 export interface RestorePlan<Point extends PlannablePoint> {
   point: Point
   /** Sources that have it; the first is read from, the others stand in for what it lost. */
@@ -32,14 +38,14 @@ export interface RestorePlan<Point extends PlannablePoint> {
   recoverableAt: number | null
   stoppedBy: StoppedBy
   /** Newest first: the order in which they are fetched and put in place. */
-  blocks: NamedBlock[]
+  blocks: PlannedBlock[]
   warnings: string[]
 }
 
 /**
- * Chooses what brings a TSDB back to a moment. A recovery point holds every sample up to the moment it was made, so
- * it answers for any time from its newest sample to then; between recovery points nothing is known, and the plan says so
- * rather than restore another moment than was asked for.
+ * Chooses the recovery point that brings a TSDB back to a moment. One holds what there was when it was made: what was deleted or came late
+ * after an earlier moment is in it too (`later-blocks.ts` says when it answers for that all the same). Between recovery points the plan
+ * is refused rather than made for another moment than was asked for.
  *
  * @throws NO_RECOVERY_POINT when there is none at all or none of that id, MOMENT_UNREACHABLE with the nearest moments
  */
@@ -85,15 +91,9 @@ function choosePoint<Point extends PlannablePoint>(points: readonly Point[], at:
     throw new PromDrError('NO_RECOVERY_POINT', `there is no recovery point ${at.id}`, { hint: 'run "prom-dr list" to see the ids; one of components alone is restored with --only' })
   }
   const before = points.filter((point) => point.createdAt <= at.ms).at(-1)
-  const exact = points.find((point) => answersFrom(point) <= at.ms && at.ms <= point.createdAt) ?? (before?.createdAt === at.ms ? before : undefined)
-  if (exact !== undefined) return { point: exact, stoppedBy: 'recovery-point' }
+  if (before?.createdAt === at.ms) return { point: before, stoppedBy: 'recovery-point' }
   if (options.nearest && before !== undefined) return { point: before, stoppedBy: 'nearest' }
   throw unreachable(points, at.ms, before)
-}
-
-/** From its newest sample on, ms: there was nothing more to come until it was made. Without its head that is not known. */
-function answersFrom(point: PlannablePoint): number {
-  return point.head.kind === 'omitted' || point.head.kind === 'wal' ? point.createdAt : (point.maxTime ?? point.createdAt)
 }
 
 function unreachable(points: readonly PlannablePoint[], atMs: number, before: PlannablePoint | undefined): PromDrError {

@@ -26,6 +26,11 @@ export interface RecoverableWindow {
   from: string
   to: string
   exact: boolean
+  /**
+   * What a moment in it comes from. `later-blocks`: blocks that were made after it, cut at it, so that deletions and samples that came late are as
+   * they were then.
+   */
+  by: 'log' | 'later-blocks' | 'recovery-points'
 }
 
 export interface ListReport {

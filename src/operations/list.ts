@@ -1,3 +1,4 @@
+import { windowBeforeLog } from '../domain/later-blocks.ts'
 import { exactWindows, streamGaps } from '../domain/reachable.ts'
 import { headPlace, recoveryPointBytes } from '../domain/recovery-point.ts'
 import { newestTimeline } from '../domain/wal-plan.ts'
@@ -39,9 +40,11 @@ export async function list(context: ReadContext, request: ListRequest): Promise<
   return report
 }
 
-/** Any moment that the log reaches; beside it the recovery points themselves, in runs. */
+/** Any moment that the log reaches, or blocks that replaced it; beside them the recovery points themselves, in runs. */
 function windows(points: readonly StoredRecoveryPoint[], streams: readonly ReadStream[]): RecoverableWindow[] {
-  const exact = exactWindows(points, streams)
+  const byLog = exactWindows(points, streams)
+  const older = windowBeforeLog(points, streams)
+  const exact = [...(older === undefined ? [] : [{ ...older, by: 'later-blocks' as const }]), ...byLog.map((window) => ({ ...window, by: 'log' as const }))]
   const times = [...new Set(points.map((point) => point.createdAt))].sort((a, b) => a - b)
   const beside = times.filter((time) => !exact.some(({ fromMs, toMs }) => fromMs <= time && time <= toMs))
   const runs: { fromMs: number; toMs: number }[] = []
@@ -50,8 +53,8 @@ function windows(points: readonly StoredRecoveryPoint[], streams: readonly ReadS
     if (run === undefined || exact.some(({ fromMs }) => run.toMs < fromMs && fromMs < time)) runs.push({ fromMs: time, toMs: time })
     else run.toMs = time
   }
-  const all = [...exact.map((window) => ({ ...window, exact: true })), ...runs.map((run) => ({ ...run, exact: false }))]
-  return all.sort((a, b) => a.fromMs - b.fromMs).map(({ fromMs, toMs, exact: isExact }) => ({ from: iso(fromMs), to: iso(toMs), exact: isExact }))
+  const all = [...exact, ...runs.map((run) => ({ ...run, by: 'recovery-points' as const }))]
+  return all.sort((a, b) => a.fromMs - b.fromMs).map(({ fromMs, toMs, by }) => ({ from: iso(fromMs), to: iso(toMs), exact: by !== 'recovery-points', by }))
 }
 
 function gapsOf(streams: readonly ReadStream[]): ListReport['instances'][number]['gaps'] {

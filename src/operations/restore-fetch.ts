@@ -9,6 +9,7 @@ import { metaFile, readStoredMeta, settleAll } from '../repository/stored-blocks
 import { readTombstones } from '../repository/tombstones.ts'
 import { type StoredBlockFile, parseBlockMeta, parseThanosFiles } from '../tsdb/block-meta.ts'
 import { ChunkFileChecker, type ChunkFileCounts } from '../tsdb/chunk-file-checker.ts'
+import { removeTombstones } from '../tsdb/cut-block.ts'
 import { writeDurably } from '../tsdb/durable-files.ts'
 import { IndexChecker, type IndexCounts } from '../tsdb/index-checker.ts'
 import { indexTocBytes, parseIndexToc } from '../tsdb/index-toc.ts'
@@ -146,7 +147,8 @@ class BlockFetch {
 
   async #tombstones(): Promise<void> {
     const { tombstones } = this.#block
-    if (tombstones === undefined) return
+    // An interrupted restore to another moment may have left some.
+    if (tombstones === undefined) return removeTombstones(this.#directory)
     const { instance, signal } = this.#request
     const key = tombstonesKey(instance, tombstones.sha256)
     const bytes = await this.#fromAnySource(key, (source) => readTombstones(source.store, instance, { ...tombstones, signal }))

@@ -14,6 +14,8 @@ export interface RestoreRequest {
   generation?: string
   /** Takes in deletions of which it is not known whether they came before the moment. */
   includeDeletes: boolean
+  /** Takes blocks that were made later also for a moment in a gap of the log, or where there is none. */
+  laterBlocks?: boolean
   /** Starts a throwaway server on a clone of the result and asks the known answers. */
   start: boolean
   /** `user[:group]`, names or numbers. */
@@ -34,7 +36,7 @@ export interface RestorePlanReport {
   /** Why the plan ends where it does. */
   stoppedBy: string
   target: string
-  blocks: { ulid: string; minTime: string; maxTime: string; bytes: number; samples: number; head: boolean }[]
+  blocks: { ulid: string; minTime: string; maxTime: string; bytes: number; samples: number; head: boolean; /** What is later in it is cut away. */ cutAt?: string }[]
   bytes: number
   objects: number
   /** Checks made before anything is touched. */

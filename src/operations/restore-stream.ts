@@ -1,3 +1,4 @@
+import { cutAt, laterPoints, windowBeforeLog } from '../domain/later-blocks.ts'
 import { exactWindows } from '../domain/reachable.ts'
 import type { RestoreMoment, RestorePlan } from '../domain/restore-plan.ts'
 import { type WalReplay, blocksUntil, chooseReplay, piecesUntil } from '../domain/wal-plan.ts'
@@ -25,17 +26,19 @@ export interface StreamRequest {
   nearest: boolean
   /** The generation that the timeline ends in; default: the newest. */
   generation?: string | undefined
+  /** Takes blocks that were made later for any moment that the log does not reach, not only for those that are older than the log. */
+  laterBlocks?: boolean | undefined
   /** Keys of log objects that are known to be damaged, and what is wrong, by key. */
   damaged?: ReadonlyMap<string, string>
   signal: AbortSignal
 }
 
 /**
- * Whether the WAL stream brings the server to the moment: undefined when recovery points alone are the answer (one was asked for, or is
- * newer than everything that was shipped).
+ * Whether the WAL stream brings the server to the moment: undefined when a recovery point alone is the answer (one was asked for, or is
+ * newer than everything that was shipped), `later-blocks` when blocks that were made after the moment are.
  * @throws MOMENT_UNREACHABLE for a time that neither the stream nor a recovery point reaches, naming what is near
  */
-export async function chooseStream(sources: Sources, request: StreamRequest): Promise<StreamChoice | undefined> {
+export async function chooseStream(sources: Sources, request: StreamRequest): Promise<StreamChoice | 'later-blocks' | undefined> {
   const { instance, generation, damaged = new Map<string, string>() } = request
   const points = sources.repositories.flatMap((source) => pointsOf(source, instance))
   const at = momentOf(request.at, points)
@@ -44,7 +47,7 @@ export async function chooseStream(sources: Sources, request: StreamRequest): Pr
   const left = { streams: withoutObjects(read.streams, damaged), damaged: read.damaged }
   const { streams } = left
   requireGeneration(streams, generation)
-  if (streams.length === 0) return undefined
+  if (streams.length === 0) return at.kind === 'time' && takesLaterBlocks(points, [], { ...request, atMs: at.ms }) ? 'later-blocks' : undefined
   if (at.kind === 'latest') {
     const newest = Math.max(...points.filter(holdsHead).map((point) => point.createdAt))
     const replay = chooseReplay(points, streams, { atMs: 'latest', generation })
@@ -55,8 +58,21 @@ export async function chooseStream(sources: Sources, request: StreamRequest): Pr
   if (exact !== undefined) return choice(exact, left, { nearest: false })
   // The shipper died before it brought the last of what this recovery point left to it: as far as there is.
   if (request.at.kind === 'recovery-point') return before(points, left, { ...request, nearest: true, atMs: at.ms, damaged })
-  if (points.some((point) => holdsHead(point) && (point.maxTime ?? point.createdAt) <= at.ms && at.ms <= point.createdAt)) return undefined
+  if (points.some((point) => holdsHead(point) && point.createdAt === at.ms)) return undefined
+  if (takesLaterBlocks(points, streams, { ...request, atMs: at.ms })) return 'later-blocks'
   return before(points, left, { ...request, atMs: at.ms, damaged })
+}
+
+/**
+ * Whether blocks that were made after a moment bring it back: when it is older than the log, between recovery points; when nothing came after it
+ * until the recovery point was made; when that was asked for.
+ */
+function takesLaterBlocks(points: readonly StoredRecoveryPoint[], streams: readonly ReadStream[], request: StreamRequest & { atMs: number }): boolean {
+  const { atMs, generation, laterBlocks } = request
+  const later = laterPoints(points, atMs)
+  if (later.length === 0 || generation !== undefined || points.some((point) => holdsHead(point) && point.createdAt === atMs)) return false
+  const older = windowBeforeLog(points, streams)
+  return laterBlocks === true || (older !== undefined && older.fromMs <= atMs && atMs <= older.toMs) || later.some((point) => holdsHead(point) && point.maxTime !== null && point.maxTime <= atMs)
 }
 
 /** A recovery point whose head is in the log stands for the moment at which it was made. */
@@ -126,7 +142,8 @@ export function withStream(plan: RestorePlan<StoredRecoveryPoint>, choice: Strea
   const { replay, stream, atMs, nearest } = choice
   const limit = atMs ?? Number.POSITIVE_INFINITY
   const deletions = deletionsFor(plan.point, stream, { limitMs: limit, includeDeletes: request.includeDeletes })
-  const blocks = blocksUntil(plan.point.blocks, limit)
+  // A block of out-of-order samples may hold some that targets dated ahead.
+  const blocks = cutAt(blocksUntil(plan.point.blocks, limit), limit)
     .map((block) => ({ ...block, ...deletions.tombstones.get(block.ulid) }))
     .sort((a, b) => b.maxTime - a.maxTime || (a.ulid < b.ulid ? 1 : -1))
   const shipped = piecesUntil(replay.pieces, limit + request.slackMs).reduce<number | null>((newest, piece) => (piece.newestSample === null ? newest : Math.max(newest ?? piece.newestSample, piece.newestSample)), null)

@@ -34,6 +34,8 @@ export interface TargetJudgement {
 export interface JudgeRequest {
   target: string
   plan: RestorePlan<StoredRecoveryPoint>
+  /** That everything is cut at, RFC 3339; null takes all there is. */
+  moment: string | null
   request: RestoreRequest
   configuredOwner?: string | undefined
   configuredRetentionMs?: number | undefined
@@ -55,7 +57,9 @@ export async function judgeTarget(probe: TargetProbe, judge: JudgeRequest): Prom
   const usable = contents.state !== 'not a directory' && contents.state !== 'symbolic link'
   const place = await directoryFacts(usable ? target : resolve(target, '..'))
   const note = usable ? await readIncomplete(target) : undefined
-  const resume = note?.recoveryPoint === id && note.instance === instance ? note : undefined
+  // What another moment of it has begun to put in place stays: it is not what is asked for now.
+  const sameMoment = note?.phase === 'staging' || (note?.moment ?? null) === judge.moment
+  const resume = note?.recoveryPoint === id && note.instance === instance && sameMoment ? note : undefined
   // Once names are being put in place, those are not in the way of the run that goes on; anything else still is.
   const names = resume?.phase === 'placing' ? contents.names.filter((name) => !resume.names.includes(name)) : contents.names
   const state = contents.state === 'occupied' && names.length === 0 ? 'empty' : contents.state

@@ -1,13 +1,11 @@
 import { resolve } from 'node:path'
 import pLimit from 'p-limit'
+import type { KnownAnswers } from '../domain/known-answers.ts'
 import type { Progress } from '../domain/progress.ts'
 import { blockBytes } from '../domain/recovery-point.ts'
-import type { KnownAnswers } from '../domain/known-answers.ts'
-import type { RestorePlan } from '../domain/restore-plan.ts'
 import type { PreflightCheck } from '../domain/restore-preflight.ts'
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import { decodeKnownAnswers } from '../repository/known-answers-codec.ts'
-import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import { recordRestore } from '../repository/records.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
@@ -16,17 +14,15 @@ import { type IncompleteRestore, clearLeftovers, clearLog, handOver, placeRestor
 import { type AnswerCheck, type StartServer, checkAnswers } from './answer-check.ts'
 import type { NamedStore } from './backup.ts'
 import { type Sources, damageOf, readSources, requireInstance } from './repository-sources.ts'
-import { type RestoreChoice, chooseRestore } from './restore-choice.ts'
+import { cutBlocks } from './restore-cut.ts'
+import { type RestoreDecision, answersLeft, decideRestore, slackMs, withoutAnswers } from './restore-decision.ts'
 import { type FetchOutcome, fetchBlocks } from './restore-fetch.ts'
-import { type StreamChoice, chooseStream, withStream } from './restore-stream.ts'
+import type { StreamChoice } from './restore-stream.ts'
 import { type ReplayOutcome, writeReplay } from './restore-wal.ts'
 import { objectName } from './wal-streams.ts'
 import type { RestorePlanReport, RestoreReport, RestoreRequest } from './restore-report.ts'
 import { type TargetJudgement, type TargetProbe, judgeTarget } from './restore-target.ts'
 import { Stopwatch } from './stopwatch.ts'
-
-/** Prometheus's own default. */
-const defaultScrapeTimeoutMs = 10_000
 
 export interface RestoreContext {
   /** As configured; `--instance` overrides it. */
@@ -58,11 +54,12 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
   const sources = await watch.time('read repositories', () => readSources(context.repositories, { repositories: request.repositories, instance, signal: context.signal }))
   await requireInstance(sources, instance, context.signal)
   const damagedLog = new Map<string, string>()
-  const { choice, plan, stream } = await watch.time('plan', () => choosePlan(context, { sources, instance, request, damagedLog }))
+  const decision = await watch.time('plan', () => choosePlan(context, { sources, instance, request, damagedLog }))
+  const { plan } = decision
   // Known answers that cannot be read must not come to light when everything is in place.
-  const knownAnswers = request.start ? answersLeft(await decodeKnownAnswers(plan.point.knownAnswers), plan, stream) : undefined
-  const judgement = await watch.time('check the target', () => judgeTarget(context.probe, { target, plan, request, configuredOwner: context.settings.owner, configuredRetentionMs: context.settings.retentionMs, repositories: context.repositories.map(({ store }) => store.url), nowMs: requestedAtMs, signal: context.signal }))
-  const run: Run = { context, request, watch, sources, choice, plan, stream, damagedLog, judgement, target, instance, requestedAtMs }
+  const knownAnswers = request.start ? answersLeft(await decodeKnownAnswers(plan.point.knownAnswers), decision) : undefined
+  const judgement = await watch.time('check the target', () => judgeTarget(context.probe, { target, plan, moment: cutMomentOf(decision), request, configuredOwner: context.settings.owner, configuredRetentionMs: context.settings.retentionMs, repositories: context.repositories.map(({ store }) => store.url), nowMs: requestedAtMs, signal: context.signal }))
+  const run: Run = { context, request, watch, sources, ...decision, damagedLog, judgement, target, instance, requestedAtMs }
   if (request.dryRun) return report(run, {})
   refuseFailed(judgement.checks)
   const brought = await bringBack(run)
@@ -72,39 +69,16 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
   return result
 }
 
-/** The WAL stream where it brings the server to the moment, a recovery point alone otherwise. */
-async function choosePlan(context: RestoreContext, of: Pick<Run, 'sources' | 'instance' | 'request' | 'damagedLog'>) {
-  const { sources, instance, request, damagedLog } = of
-  const { signal } = context
-  const stream = await chooseStream(sources, { instance, at: request.at, nearest: request.nearest, generation: request.generation, damaged: damagedLog, signal })
-  const at = stream === undefined ? request.at : { kind: 'recovery-point' as const, id: stream.replay.baseId }
-  const choice = await chooseRestore(sources, { instance, at, nearest: request.nearest, signal })
-  return { choice, stream, plan: stream === undefined ? choice.plan : withStream(choice.plan, stream, { slackMs: slackMs(choice.plan.point), includeDeletes: request.includeDeletes }) }
+/** The decision stands until an object of the log turns out to be damaged. */
+function choosePlan(context: RestoreContext, { sources, instance, request, damagedLog }: Pick<Run, 'sources' | 'instance' | 'request' | 'damagedLog'>): Promise<RestoreDecision> {
+  return decideRestore(sources, { ...request, instance, damagedLog, signal: context.signal })
 }
 
-/** How long after a moment its samples may still be logged: a scrape that began before it has its timeout to end. */
-function slackMs(point: StoredRecoveryPoint): number {
-  return Math.max(point.source.scrapeTimeoutMs ?? defaultScrapeTimeoutMs, point.source.outOfOrderWindowMs ?? 0)
-}
-
-/** What the source answered before a deletion that the restore brings along too proves nothing. */
-function answersLeft(answers: KnownAnswers, plan: RestorePlan<StoredRecoveryPoint>, stream: StreamChoice | undefined): KnownAnswers {
-  const deletedSince = stream?.stream.deletions.some((deletion) => deletion.seenAt > plan.point.createdAt && deletion.seenAt <= (stream.atMs ?? Number.POSITIVE_INFINITY)) === true
-  return deletedSince ? withoutAnswers(answers) : answers
-}
-
-function withoutAnswers(answers: KnownAnswers): KnownAnswers {
-  return { ...answers, series: [], queries: [], dropped: answers.dropped + answers.series.length + answers.queries.length }
-}
-
-interface Run {
+interface Run extends RestoreDecision {
   context: RestoreContext
   request: RestoreRequest
   watch: Stopwatch
   sources: Sources
-  choice: RestoreChoice
-  plan: RestorePlan<StoredRecoveryPoint>
-  stream: StreamChoice | undefined
   /** What was found to be wrong with objects of the log, by repository and key. */
   damagedLog: Map<string, string>
   judgement: TargetJudgement
@@ -142,7 +116,9 @@ async function bringBack(run: Run): Promise<Brought> {
   await makeDirectory(stagingPath(target))
   const replay = placing === undefined && run.stream !== undefined ? await watch.time('replay log', () => bringWholeLog(run, replacedTo)) : undefined
   const fetched = placing === undefined ? await watch.time('fetch and check', () => fetch(run)) : { bytes: 0, resumedBytes: 0, repaired: [] }
-  const { plan, stream } = run
+  const { plan, stream, later } = run
+  const cut = placing === undefined ? await cutBlocks(plan.blocks, { staging: stagingPath(target), measure: later !== undefined, watch, signal: context.signal }) : undefined
+  if (later !== undefined && cut?.newestSampleMs !== undefined) plan.recoverableAt = cut.newestSampleMs
   // What the log really held is known only now.
   if (replay?.newestSampleMs !== undefined) plan.recoverableAt = replay.newestSampleMs
   const note = placing ?? noteOf(run, replacedTo, replay?.names)
@@ -157,7 +133,12 @@ async function bringBack(run: Run): Promise<Brought> {
 
 function noteOf(run: Run, replacedTo: string | null, logs: readonly string[] = ['wbl', 'wal']): IncompleteRestore {
   const names = [...(run.stream === undefined ? [] : logs), ...run.plan.blocks.map((block) => block.ulid)]
-  return { version: 1, instance: run.instance, recoveryPoint: run.plan.point.id, names, replacedTo, phase: 'staging', startedAt: run.judgement.resume?.startedAt ?? new Date(run.requestedAtMs).toISOString() }
+  return { version: 1, instance: run.instance, recoveryPoint: run.plan.point.id, moment: cutMomentOf(run), names, replacedTo, phase: 'staging', startedAt: run.judgement.resume?.startedAt ?? new Date(run.requestedAtMs).toISOString() }
+}
+
+/** What a restore of the same recovery point to another moment would place otherwise. */
+function cutMomentOf({ stream, later }: Pick<Run, 'stream' | 'later'>): string | null {
+  return isoOrNull(later?.atMs ?? stream?.atMs ?? null)
 }
 
 /** Each damaged object is passed over: another repository may have the log, or it ends before it. What is restored then is planned anew. */
@@ -171,8 +152,9 @@ async function bringWholeLog(run: Run, replacedTo: string | null): Promise<Repla
       if (typeof key !== 'string') throw error
       run.damagedLog.set(objectName(run.stream.replay.repository, key), messageOf(error))
       run.context.logger.warn({ repository: run.stream.replay.repository, key, error: messageOf(error) }, 'an object of the log is damaged or missing: the restore goes on without it')
-      const { choice, plan, stream } = await choosePlan(run.context, run)
-      Object.assign(run, { choice, plan: stream === undefined ? { ...plan, stoppedBy: 'gap' } : plan, stream })
+      const decision = await choosePlan(run.context, run)
+      const { plan, stream, later } = decision
+      Object.assign(run, { ...decision, plan: stream === undefined && later === undefined ? { ...plan, stoppedBy: 'gap' } : plan })
       await clearLog(stagingPath(run.target))
       await writeIncomplete(run.target, noteOf(run, replacedTo))
     }
@@ -275,7 +257,7 @@ function planReport(run: Run): RestorePlanReport {
     recoverableAt: isoOrNull(plan.recoverableAt),
     stoppedBy: plan.stoppedBy,
     target: run.target,
-    blocks: plan.blocks.map((block) => ({ ulid: block.ulid, minTime: new Date(block.minTime).toISOString(), maxTime: new Date(block.maxTime).toISOString(), bytes: blockBytes(block), samples: block.numSamples, head: block.ulid === head })),
+    blocks: plan.blocks.map((block) => ({ ulid: block.ulid, minTime: new Date(block.minTime).toISOString(), maxTime: new Date(block.maxTime).toISOString(), bytes: blockBytes(block), samples: block.numSamples, head: block.ulid === head, ...(block.cutAfterMs !== undefined && { cutAt: new Date(block.cutAfterMs).toISOString() }) })),
     bytes: plan.blocks.reduce((sum, block) => sum + blockBytes(block), 0),
     objects: plan.blocks.reduce((sum, block) => sum + Object.keys(block.files).length + (block.tombstones === undefined ? 0 : 1), 0),
     preflight: run.judgement.checks,

@@ -29,6 +29,8 @@ const incompleteSchema = z.looseObject({
   version: z.literal(1),
   instance: z.string(),
   recoveryPoint: z.string(),
+  /** The moment that its blocks and log are cut at, RFC 3339; null or absent when it is taken whole. */
+  moment: z.string().nullish(),
   /** Names that will lie directly in the target. */
   names: z.array(placedName),
   /** Where the old content goes; null when there is none. */

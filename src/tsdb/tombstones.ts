@@ -12,6 +12,8 @@ export interface Tombstone {
 const magic = 0x0130ba30
 const headerBytes = 5
 const checksumBytes = 4
+const longestVarintBytes = 10
+const encodeChunkBytes = 64 * 1024
 
 /**
  * Reads a block's `tombstones` (Prometheus, tsdb/tombstones): magic, version 1, per deletion a uvarint and two varints, and
@@ -33,6 +35,43 @@ export function parseTombstones(bytes: Uint8Array, file = 'tombstones'): Tombsto
 /** True when the file deletes nothing: what every new block has. @throws DAMAGED */
 export function isEmptyTombstones(bytes: Uint8Array, file = 'tombstones'): boolean {
   return checkFrame(bytes, file) === headerBytes
+}
+
+/** The file that deletes exactly this, as Prometheus would read it. Of one series there may be several deletions. */
+export function encodeTombstones(tombstones: Iterable<Tombstone>): Buffer {
+  const chunks: Buffer[] = []
+  let chunk = Buffer.alloc(encodeChunkBytes)
+  let at = 0
+  for (const { seriesRef, mint, maxt } of tombstones) {
+    if (at + 3 * longestVarintBytes > chunk.length) {
+      chunks.push(chunk.subarray(0, at))
+      chunk = Buffer.alloc(encodeChunkBytes)
+      at = 0
+    }
+    at = putUvarint(chunk, at, seriesRef)
+    at = putUvarint(chunk, at, unsigned(mint))
+    at = putUvarint(chunk, at, unsigned(maxt))
+  }
+  const entries = Buffer.concat([...chunks, chunk.subarray(0, at)])
+  const header = Buffer.alloc(headerBytes)
+  header.writeUInt32BE(magic)
+  header[4] = 1
+  const checksum = Buffer.alloc(checksumBytes)
+  checksum.writeUInt32BE(crc32c(entries))
+  return Buffer.concat([header, entries, checksum])
+}
+
+function putUvarint(bytes: Buffer, at: number, value: bigint): number {
+  let left = value
+  let next = at
+  for (; left >= 128n; left >>= 7n) bytes[next++] = Number(left & 127n) | 128
+  bytes[next++] = Number(left)
+  return next
+}
+
+/** Zigzag: small numbers of either sign have few bits. */
+function unsigned(value: bigint): bigint {
+  return value < 0n ? -2n * value - 1n : 2n * value
 }
 
 /** Where the entries end. */

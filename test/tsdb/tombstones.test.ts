@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, onTestFinished, test } from 'vitest'
 import { crc32c } from '../../src/tsdb/crc32c.ts'
-import { isEmptyTombstones, parseTombstones } from '../../src/tsdb/tombstones.ts'
+import { encodeTombstones, isEmptyTombstones, parseTombstones } from '../../src/tsdb/tombstones.ts'
 import { readBlockMeta } from '../../src/tsdb/block-directory.ts'
 import { verifyLocalBlock } from '../../src/tsdb/verify-block.ts'
 import { defaultStartMs, makeBlocks } from '../support/blocks.ts'
@@ -82,4 +82,16 @@ test('random bytes are damaged, not believed', () => {
       expect(() => parseTombstones(bytes)).toThrow(expect.objectContaining({ code: 'DAMAGED' }))
     }),
   )
+})
+
+test('what is encoded is read again, bounds of all time included', () => {
+  const bound = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })
+  fc.assert(
+    fc.property(fc.array(fc.record({ seriesRef: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), mint: bound, maxt: bound }), { maxLength: 40 }), (tombstones) => {
+      expect(parseTombstones(encodeTombstones(tombstones))).toEqual(tombstones)
+    }),
+  )
+  const many = Array.from({ length: 20_000 }, (_, n) => ({ seriesRef: BigInt(n * 7), mint: BigInt(n), maxt: BigInt(n) * 1_000_003n }))
+  expect(parseTombstones(encodeTombstones(many))).toEqual(many)
+  expect([...encodeTombstones([{ seriesRef: 300n, mint: -3n, maxt: 64n }])]).toEqual([...fileOf([0xac, 0x02, 0x05, 0x80, 0x01])])
 })

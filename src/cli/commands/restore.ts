@@ -18,6 +18,7 @@ interface RestoreOptions {
   replace: boolean
   nearest: boolean
   includeDeletes: boolean
+  laterBlocks: boolean
   start: boolean
   owner?: string
   retention?: number
@@ -38,6 +39,7 @@ export function restoreCommand(run: CommandRunner): Command {
     .option('--nearest', 'take the recovery point before a moment that cannot be reached', false)
     .option('--generation <id>', 'follow the history of this generation of the WAL (default: the newest)')
     .option('--include-deletes', 'take in deletions of which it is not known whether they came before the moment', false)
+    .option('--later-blocks', 'reach a moment in a gap of the log, or without one, from blocks made later: deletions and late samples are as they were then', false)
     .option('--start', 'then start a throwaway server on a clone of the result and ask it the known answers', false)
     .option('--owner <user[:group]>', 'who the files will belong to (default: as configured, or as at the source)', named('--owner', parseOwner))
     .option('--retention <duration>', 'retention of the server that will use the target, such as 15d', named('--retention', parseDuration))
@@ -73,6 +75,7 @@ function restoreRequest(options: RestoreOptions, context: CommandContext): Resto
     nearest: options.nearest,
     ...(generation !== undefined && { generation }),
     includeDeletes: options.includeDeletes,
+    laterBlocks: options.laterBlocks,
     start: options.start,
     ...(owner !== undefined && { owner }),
     ...(retention !== undefined && { retentionMs: retention }),

@@ -10,10 +10,16 @@ export function renderList(report: ListReport, style: Style): string {
   return paragraphs(none, ...instances, damaged, unreachableRepositories(report.unreachable, style))
 }
 
+const reach = {
+  log: 'any moment',
+  'later-blocks': 'any moment, with deletions and late samples as of the recovery point after it',
+  'recovery-points': 'at its recovery points',
+}
+
 function renderInstance(instance: ListReport['instances'][number], style: Style): string {
   const title = `${style.bold(instance.name)}: ${counted(instance.recoveryPoints.length, 'recovery point')}`
   const windows = instance.recoverable.map(
-    ({ from, to, exact }) => ['recoverable', from === to ? formatInstant(from) : `${formatInstant(from)} to ${formatInstant(to)}, ${exact ? 'any moment' : 'at its recovery points'}`] as const,
+    ({ from, to, by }) => ['recoverable', from === to ? formatInstant(from) : `${formatInstant(from)} to ${formatInstant(to)}, ${reach[by]}`] as const,
   )
   const gaps = instance.gaps.map(({ from, to, reason, repository }) => ['gap', `${from === null ? 'everything' : formatInstant(from)} to ${formatInstant(to)}, in ${repository}: ${reason}`] as const)
   const branches = instance.branches.map(({ generation, repository, from, to }) => ['other history', `${formatInstant(from)} to ${formatInstant(to)}, in ${repository}: --generation ${generation}`] as const)

@@ -43,7 +43,7 @@ function renderPlan(plan: RestorePlanReport, style: Style): string {
     style,
   )
   const columns = [{ title: 'BLOCK' }, { title: 'FROM' }, { title: 'TO' }, { title: 'SAMPLES', right: true }, { title: 'SIZE', right: true }, { title: 'NOTES' }]
-  const rows = plan.blocks.map((block) => [block.ulid, formatInstant(block.minTime), formatInstant(block.maxTime), formatCount(block.samples), formatByteSize(block.bytes), block.head ? 'head' : ''])
+  const rows = plan.blocks.map((block) => [block.ulid, formatInstant(block.minTime), formatInstant(block.maxTime), formatCount(block.samples), formatByteSize(block.bytes), [block.head && 'head', block.cutAt !== undefined && `cut at ${formatInstant(block.cutAt)}`].filter(Boolean).join(', ')])
   const checks = plan.preflight.map(({ name, ok, detail, advice }) => `${ok ? style.green('ok  ') : style.red('FAIL')}  ${name}: ${detail}${ok || advice === undefined ? '' : `\n      ${advice}`}`)
   const verdict = plan.preflight.every((check) => check.ok) ? 'dry run: nothing was changed' : style.red('dry run: a restore would be refused')
   return paragraphs(`${style.bold(`plan: restore ${plan.instance} into ${plan.target}`)}\n${details}`, table(columns, rows, style), checks.join('\n'), verdict)
@@ -57,6 +57,9 @@ function formatMoment(text: string): string {
 function stopReason(stoppedBy: string): string {
   const reasons: Record<string, string> = {
     'recovery-point': 'the end of the recovery point',
+    moment: 'the moment asked for',
+    end: 'the end of what was shipped',
+    gap: 'the log breaks there',
     nearest: 'the recovery point before the moment asked for',
     damaged: 'what is newer is damaged',
   }

@@ -44,7 +44,7 @@ _prom_dr() {
     list) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     show) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     verify) words='--read-data --read-data-subset --start-server -i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
-    restore) words='--at -t --target -i --instance -r --repository -n --dry-run --replace --nearest --generation --include-deletes --start --owner --retention --side-instance --disaster-at -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    restore) words='--at -t --target -i --instance -r --repository -n --dry-run --replace --nearest --generation --include-deletes --later-blocks --start --owner --retention --side-instance --disaster-at -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     completion) words='bash zsh fish -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     help) words='init doctor backup ship status list show verify restore completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
   esac

@@ -45,6 +45,7 @@ complete -c prom-dr -n '__fish_seen_subcommand_from restore' -l replace -d 'move
 complete -c prom-dr -n '__fish_seen_subcommand_from restore' -l nearest -d 'take the recovery point before a moment that cannot be reached'
 complete -c prom-dr -n '__fish_seen_subcommand_from restore' -l generation -x -d 'follow the history of this generation of the WAL (default: the newest)'
 complete -c prom-dr -n '__fish_seen_subcommand_from restore' -l include-deletes -d 'take in deletions of which it is not known whether they came before the moment'
+complete -c prom-dr -n '__fish_seen_subcommand_from restore' -l later-blocks -d 'reach a moment in a gap of the log, or without one, from blocks made later: deletions and late samples are as they were then'
 complete -c prom-dr -n '__fish_seen_subcommand_from restore' -l start -d 'then start a throwaway server on a clone of the result and ask it the known answers'
 complete -c prom-dr -n '__fish_seen_subcommand_from restore' -l owner -x -d 'who the files will belong to (default: as configured, or as at the source)'
 complete -c prom-dr -n '__fish_seen_subcommand_from restore' -l retention -x -d 'retention of the server that will use the target, such as 15d'
