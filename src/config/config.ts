@@ -14,6 +14,7 @@ export interface Config {
   ship: ShipConfig
   restore: RestoreConfig
   transfer: TransferConfig
+  encryption: EncryptionConfig
   objectives: { rpoMs: number; rtoMs: number }
 }
 
@@ -91,6 +92,17 @@ export interface RestoreConfig {
   owner?: string
   /** Retention of the server that will use the target. */
   retentionMs?: number
+}
+
+export interface EncryptionConfig {
+  /** Public keys that everything new is sealed for. Without any, and without a passphrase, nothing is encrypted. */
+  recipients: string[]
+  /** The private side, for hosts that restore. It need not be there before something is opened. */
+  identityFile?: string
+  passphraseFile?: string
+  passphrase?: string
+  /** Blocks, heads and WAL too, not only archives. */
+  data: boolean
 }
 
 export interface TransferConfig {

@@ -9,7 +9,7 @@ type Mapping = Readonly<Record<string, unknown>>
 export function crossChecks(content: unknown): Problem[] {
   const prometheus = mapping(mapping(content)?.['prometheus'])
   const repositories = mapping(content)?.['repositories']
-  return [...checkPrometheus(prometheus ?? {}), ...(Array.isArray(repositories) ? checkRepositories(repositories) : [])]
+  return [...checkPrometheus(prometheus ?? {}), ...checkEncryption(mapping(mapping(content)?.['encryption']) ?? {}), ...(Array.isArray(repositories) ? checkRepositories(repositories) : [])]
 }
 
 function checkPrometheus(prometheus: Mapping): Problem[] {
@@ -24,6 +24,18 @@ function checkPrometheus(prometheus: Mapping): Problem[] {
     if (prometheus['bearerTokenFile'] !== undefined) problems.push({ path: authPath, message: 'stands beside bearerTokenFile: keep one' })
   }
   if (tls !== undefined) problems.push(...needsBoth(tls, ['certFile', 'keyFile'], ['prometheus', 'tls']))
+  return problems
+}
+
+function checkEncryption(encryption: Mapping): Problem[] {
+  const problems: Problem[] = []
+  const path = ['encryption']
+  const { recipients } = encryption
+  if (encryption['passphrase'] !== undefined && encryption['passphraseFile'] !== undefined) problems.push({ path, message: 'has both passphrase and passphraseFile: keep one' })
+  const seals = Array.isArray(recipients) && recipients.length > 0
+  if ((encryption['data'] === true || encryption['data'] === 'true') && !seals) {
+    problems.push({ path: [...path, 'data'], message: 'needs recipients: a passphrase takes a second for each object, and there are thousands' })
+  }
   return problems
 }
 

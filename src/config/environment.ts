@@ -58,6 +58,11 @@ export const settings: Readonly<Record<string, Path>> = {
   PROM_DR_TRANSFER_UPLOAD_PER_SECOND: ['transfer', 'uploadPerSecond'],
   PROM_DR_TRANSFER_DOWNLOAD_PER_SECOND: ['transfer', 'downloadPerSecond'],
   PROM_DR_TRANSFER_RETRY_BUDGET: ['transfer', 'retryBudget'],
+  PROM_DR_ENCRYPTION_RECIPIENTS: ['encryption', 'recipients'],
+  PROM_DR_ENCRYPTION_IDENTITY_FILE: ['encryption', 'identityFile'],
+  PROM_DR_ENCRYPTION_PASSPHRASE_FILE: ['encryption', 'passphraseFile'],
+  PROM_DR_ENCRYPTION_PASSPHRASE: ['encryption', 'passphrase'],
+  PROM_DR_ENCRYPTION_DATA: ['encryption', 'data'],
   PROM_DR_OBJECTIVES_RPO: ['objectives', 'rpo'],
   PROM_DR_OBJECTIVES_RTO: ['objectives', 'rto'],
 }
@@ -76,8 +81,14 @@ export function givenSettings(variables: ReadonlyMap<string, string>): { variabl
   return Object.entries(settings).flatMap(([variable, path]) => {
     const value = variables.get(variable)
     if (value === undefined || value === '') return []
-    return [{ variable, path, value: path.at(-1) === 'queries' ? value.split('\n').filter((line) => line.trim() !== '') : value }]
+    return [{ variable, path, value: listOf(path, value) ?? value }]
   })
+}
+
+/** The items of a setting that is a list: lines of queries, words of recipients. */
+function listOf(path: Path, value: string): string[] | undefined {
+  if (path.at(-1) === 'queries') return value.split('\n').filter((line) => line.trim() !== '')
+  return path.at(-1) === 'recipients' ? value.split(/[\s,]+/).filter((word) => word !== '') : undefined
 }
 
 /** Variables that look like a misspelt setting. Others that begin with PROM_DR_ may be the user's own. */

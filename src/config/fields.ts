@@ -2,6 +2,7 @@ import { isAbsolute, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { z } from 'zod'
 import { PromDrError, hasCode } from '../errors.ts'
+import { whyNotAgeRecipient } from '../domain/age-recipient.ts'
 import { parseByteSize } from '../domain/byte-size.ts'
 import { parseDuration } from '../domain/duration.ts'
 
@@ -112,6 +113,14 @@ function s3Url(value: string): string {
     refuse(`${value} has a prefix that stores disagree on: no "..", "?", "#" or backslash`)
   }
   return ['s3:/', match[1], ...segments].join('/')
+}
+
+/** The public key of an age key pair. */
+export function ageRecipient() {
+  return parsed((value) => {
+    const why = whyNotAgeRecipient(value)
+    return why === undefined ? value : refuse(why)
+  })
 }
 
 /** An absolute path; a relative one is taken from `baseDir`. */

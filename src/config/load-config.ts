@@ -136,6 +136,7 @@ function toConfig(source: string | null, file: z.infer<FileSchema>): Config {
       ...(uploadPerSecond !== undefined && { uploadBytesPerSecond: uploadPerSecond }),
       ...(downloadPerSecond !== undefined && { downloadBytesPerSecond: downloadPerSecond }),
     },
+    encryption: file.encryption,
     objectives: { rpoMs: file.objectives.rpo, rtoMs: file.objectives.rto },
   }
 }

@@ -1,6 +1,6 @@
 import type { Config } from './config.ts'
 
-const secretKeys: ReadonlySet<string> = new Set(['password', 'secretAccessKey', 'sessionToken', 'accessKeyId'])
+const secretKeys: ReadonlySet<string> = new Set(['password', 'secretAccessKey', 'sessionToken', 'accessKeyId', 'passphrase'])
 
 /** A copy to print: secrets are `***`. */
 export function maskSecrets(config: Config): Config {

@@ -53,6 +53,11 @@ ${restoreLines(facts)}  # owner: prometheus:prometheus
 
 # transfer: {concurrency: 4, uploadPerSecond: 20MiB, retryBudget: 2m}
 
+# Who can read what is stored. "age-keygen -o key.txt" makes a key pair: its public key stands here, key.txt is kept elsewhere, and more than
+# once: without it nothing that was encrypted comes back. Hosts that only back up need no identityFile. With "data: true" blocks and WAL
+# are encrypted too, not only configuration and dashboards.
+# encryption: {recipients: [age1…], identityFile: /etc/prom-dr/key.txt, data: false}
+
 # What a restore is measured against: samples lost, and time to the first correct answer.
 objectives: {rpo: 60s, rto: 5m}
 `

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type ConfigFiles, byteSize, duration, existingFile, httpUrl, path, repositoryUrl, text, wholeNumber, yesOrNo } from './fields.ts'
+import { type ConfigFiles, ageRecipient, byteSize, duration, existingFile, httpUrl, path, repositoryUrl, text, wholeNumber, yesOrNo } from './fields.ts'
 
 const mebibyte = 2 ** 20
 const gibibyte = 2 ** 30
@@ -102,6 +102,13 @@ export function fileSchema(surroundings: SchemaSurroundings) {
       uploadPerSecond: byteSize({ minBytes: 1024 }).exactOptional(),
       downloadPerSecond: byteSize({ minBytes: 1024 }).exactOptional(),
       retryBudget: duration().prefault('2m'),
+    }),
+    encryption: section({
+      recipients: z.array(ageRecipient()).max(10, 'has more than 10 keys, which is what an object can be sealed for').default([]),
+      identityFile: path(baseDir).exactOptional(),
+      passphraseFile: path(baseDir).exactOptional(),
+      passphrase: text().exactOptional(),
+      data: yesOrNo().default(false),
     }),
     objectives: section({ rpo: duration().prefault('60s'), rto: duration().prefault('5m') }),
   })

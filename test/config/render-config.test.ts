@@ -50,6 +50,12 @@ test('whatever a hostile server answers, the file loads and says just that', () 
   )
 })
 
+test('a passphrase is masked too', () => {
+  const config = loadConfig({ env: { PROM_DR_ENCRYPTION_PASSPHRASE: 'correct horse' }, workingDir: '/srv', hostName: 'h', files: memoryFiles({}) })
+  expect(config.encryption.passphrase).toBe('correct horse')
+  expect(JSON.stringify(maskSecrets(config))).not.toContain('correct horse')
+})
+
 test('secrets are masked in a configuration that is printed', () => {
   const config = load(
     'prometheus: {basicAuth: {username: u, password: hunter2}}\nrepositories: [{name: a, url: "s3://bkt", s3: {accessKeyId: AKIA1, secretAccessKey: sesame, sessionToken: tok}}]',

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import type { Encryption } from '../../domain/encryption.ts'
 import { PromDrError } from '../../errors.ts'
-import { type Header, headerFor, headerLength, openHeader, sealHeader } from './header.ts'
+import { headerLength } from './file-head.ts'
+import type { Header } from './header.ts'
 import type { AgeKeys } from './keys.ts'
-import { passphraseRecipient } from './passphrase.ts'
 import { damagedPayload, openChunks, payloadKey, payloadNonceBytes, sealChunks } from './payload.ts'
 
 /**
@@ -16,7 +16,7 @@ export function createAgeEncryption(recipients: readonly string[], keys: AgeKeys
     recipients: sorted,
 
     async *encrypt(plain) {
-      const { bytes, fileKey } = sorted.length > 0 ? await sealHeader(sorted) : await headerByPassphrase(keys)
+      const { bytes, fileKey } = sorted.length > 0 ? await (await import('./header.ts')).sealHeader(sorted) : await headerByPassphrase(keys)
       const nonce = randomBytes(payloadNonceBytes)
       yield Buffer.concat([bytes, nonce])
       yield* sealChunks(plain, payloadKey(fileKey, nonce))
@@ -27,6 +27,7 @@ export function createAgeEncryption(recipients: readonly string[], keys: AgeKeys
       try {
         const { head, rest } = await readHead(source)
         const headerEnd = head.length - payloadNonceBytes
+        const { openHeader } = await import('./header.ts')
         const fileKey = await openHeader(head.subarray(0, headerEnd), await keys.identities(), keys.where)
         yield* openChunks(following(rest, source), payloadKey(fileKey, head.subarray(headerEnd)))
       } finally {
@@ -38,6 +39,7 @@ export function createAgeEncryption(recipients: readonly string[], keys: AgeKeys
 
 async function headerByPassphrase(keys: AgeKeys): Promise<Header> {
   const passphrase = await keys.passphrase()
+  const [{ headerFor }, { passphraseRecipient }] = await Promise.all([import('./header.ts'), import('./passphrase.ts')])
   if (passphrase !== undefined) return headerFor([passphraseRecipient(passphrase)])
   throw new PromDrError('KEY_MISSING', 'there is nobody to encrypt for', { hint: 'set encryption.recipients in the configuration' })
 }

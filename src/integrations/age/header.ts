@@ -1,25 +1,11 @@
 import { Decrypter, Encrypter, type Identity, type Recipient, Stanza } from 'age-encryption'
-import type { SealNote } from '../../domain/object-sealing.ts'
 import { PromDrError, messageOf } from '../../errors.ts'
+import { firstLine, headerBytes, noteType, recipientsIn } from './file-head.ts'
 import { damagedPayload, payloadNonceBytes, tagBytes } from './payload.ts'
 
-/**
- * Headers of age files (https://age-encryption.org/v1, "Header"), made and opened by the age library. Those of ours end in a stanza that no
- * age program knows and all pass over: it says in the clear whom the file is sealed for and, where it was known, the SHA-256 of what is in
- * it, and fills the header up to one length whoever it is for:
- *
- *     -> prom-dr/object age1… age1… ........
- *     <base64 of the SHA-256, or an empty line>
- */
-export const headerBytes = 2048
-/** As many as the header has room for. */
-export const mostRecipients = 10
-
-const noteType = 'prom-dr/object'
-const firstLine = 'age-encryption.org/v1\n'
+/** Headers of age files (https://age-encryption.org/v1, "Header"), made and opened by the age library: loaded only where something is sealed or opened. */
 const stanzaBytes = '-> X25519 '.length + 2 * (43 + 1)
 const macLineBytes = '--- '.length + 43 + 1
-const mostHeaderBytes = 64 * 1024
 
 export interface Header {
   bytes: Buffer
@@ -55,26 +41,6 @@ export async function headerFor(recipients: readonly (string | Recipient)[], not
   return { bytes: Buffer.from(file.subarray(0, file.length - payloadNonceBytes - tagBytes)), fileKey }
 }
 
-/** How many bytes the header has that the file begins with; undefined while its end has not come. @throws DAMAGED when it is none */
-export function headerLength(beginning: Buffer): number | undefined {
-  const start = beginning.toString('latin1', 0, Math.min(beginning.length, firstLine.length))
-  if (!firstLine.startsWith(start)) throw damagedPayload('it does not begin as an age file does')
-  const mac = beginning.indexOf('\n--- ')
-  const end = mac === -1 ? -1 : beginning.indexOf('\n', mac + 1)
-  if (end !== -1) return end + 1
-  if (beginning.length > mostHeaderBytes) throw damagedPayload(`its header has more than ${mostHeaderBytes} bytes`)
-  return undefined
-}
-
-/** The note of ours in a header; undefined in files that were sealed by something else. Nothing vouches for it before the header is opened. */
-export function readNote(header: Uint8Array): SealNote | undefined {
-  const lines = Buffer.from(header).toString('latin1').split('\n')
-  const at = lines.findIndex((line) => line.startsWith(`-> ${noteType} `))
-  if (at === -1) return undefined
-  const body = lines[at + 1] ?? ''
-  return { recipients: recipientsIn((lines[at] ?? '').slice(3).split(' ')), plainSha256: body.length === 43 ? Buffer.from(body, 'base64').toString('hex') : undefined }
-}
-
 /**
  * The key of the file.
  * @throws KEY_MISSING when no identity opens it, DAMAGED when the header is malformed or was changed
@@ -104,8 +70,4 @@ function keyMissing(stanzas: readonly Stanza[], where: string): PromDrError {
     hint: 'set encryption.identityFile (or passphraseFile) to the key of one of them, from where your organisation keeps it: see runbooks/encryption.md',
     details: { recipients: named },
   })
-}
-
-function recipientsIn(args: readonly string[]): string[] {
-  return args.filter((arg) => /^age1[a-z0-9]{20,200}$/.test(arg))
 }

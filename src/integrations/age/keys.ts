@@ -1,10 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
-import { Decrypter, type Identity, armor } from 'age-encryption'
+import type { Identity } from 'age-encryption'
 import { PromDrError, hasCode, systemCode } from '../../errors.ts'
 import type { Logger } from '../../system/logger.ts'
-import { headerLength, openHeader } from './header.ts'
-import { passphraseIdentity } from './passphrase.ts'
-import { openChunks, payloadKey, payloadNonceBytes } from './payload.ts'
 
 /** Where the private side comes from. Nothing is read before something is to be opened: hosts that only back up need none of it. */
 export interface KeySettings {
@@ -34,17 +31,18 @@ export function createAgeKeys(settings: KeySettings, { logger }: { logger: Logge
   async function passphrase(): Promise<string | undefined> {
     if (passphraseFile === undefined) return settings.passphrase
     const text = (await files.read(passphraseFile, 'passphrase')).toString('utf8').replace(/\r?\n$/, '')
-    if (text === '') throw invalid(passphraseFile, 'is empty')
+    if (text === '') throw notASecret(passphraseFile, 'is empty')
     return text
   }
 
   async function load(): Promise<readonly (string | Identity)[]> {
     const words = await passphrase()
+    // The age library takes a tenth of a second to load: only those who open something wait for it.
+    const { passphraseIdentity } = await import('./passphrase.ts')
     const byPassphrase = words === undefined ? [] : [passphraseIdentity(words)]
     if (identityFile === undefined) return byPassphrase
-    const bytes = await files.read(identityFile, 'identity')
-    const text = isSealed(bytes) ? await openIdentityFile(identityFile, bytes, byPassphrase) : bytes
-    return [...parseIdentities(text.toString('utf8'), identityFile), ...byPassphrase]
+    const { readIdentities } = await import('./identity-file.ts')
+    return [...(await readIdentities(identityFile, await files.read(identityFile, 'identity'), byPassphrase)), ...byPassphrase]
   }
 
   return {
@@ -75,7 +73,7 @@ function createSecretFiles(logger: Logger): { read(path: string, what: string): 
     async read(path, what) {
       try {
         const { mode, size } = await stat(path)
-        if (size > mostBytes) throw invalid(path, `has ${size} bytes: that is no ${what} file`)
+        if (size > mostBytes) throw notASecret(path, `has ${size} bytes: that is no ${what} file`)
         if ((mode & 0o077) !== 0 && !told.has(path)) logger.warn({ path, mode: (mode & 0o777).toString(8) }, `other users may read the ${what} file: chmod 600`)
         told.add(path)
         return await readFile(path)
@@ -87,51 +85,6 @@ function createSecretFiles(logger: Logger): { read(path: string, what: string): 
   }
 }
 
-function isSealed(bytes: Buffer): boolean {
-  const beginning = bytes.toString('latin1', 0, 64)
-  return beginning.startsWith('age-encryption.org/') || beginning.trimStart().startsWith('-----BEGIN AGE ENCRYPTED FILE-----')
-}
-
-/** A key file that is itself sealed, so that the file alone opens nothing. */
-async function openIdentityFile(path: string, bytes: Buffer, identities: readonly Identity[]): Promise<Buffer> {
-  if (identities.length === 0) throw new PromDrError('KEY_MISSING', `the identity file ${path} is encrypted and no passphrase is configured`, { hint: 'set encryption.passphraseFile, or PROM_DR_ENCRYPTION_PASSPHRASE for this one command' })
-  const sealed = bytes.toString('latin1', 0, 64).startsWith('age-') ? bytes : armored(path, bytes)
-  const length = headerLength(sealed) ?? sealed.length
-  const fileKey = await openHeader(sealed.subarray(0, length), identities, `the passphrase does not open the identity file ${path}`)
-  const nonce = sealed.subarray(length, length + payloadNonceBytes)
-  const plain: Buffer[] = []
-  for await (const chunk of openChunks(once(sealed.subarray(length + payloadNonceBytes)), payloadKey(fileKey, nonce))) plain.push(chunk)
-  return Buffer.concat(plain)
-}
-
-function armored(path: string, bytes: Buffer): Buffer {
-  try {
-    return Buffer.from(armor.decode(bytes.toString('latin1').trim()))
-  } catch (error) {
-    throw invalid(path, 'is armored and cannot be decoded', error)
-  }
-}
-
-/** Nothing of the file is repeated in an error: every line of it may be a key. */
-function parseIdentities(text: string, path: string): string[] {
-  const identities = text.split('\n').flatMap((line, index) => {
-    const trimmed = line.trim()
-    if (trimmed === '' || trimmed.startsWith('#')) return []
-    try {
-      new Decrypter().addIdentity(trimmed)
-    } catch {
-      throw invalid(path, `holds no age identity in line ${index + 1}`)
-    }
-    return [trimmed]
-  })
-  if (identities.length === 0) throw invalid(path, 'holds no age identity')
-  return identities
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes
-}
-
-function invalid(path: string, what: string, cause?: unknown): PromDrError {
-  return new PromDrError('CONFIG_INVALID', `${path} ${what}`, { hint: 'an identity is a line AGE-SECRET-KEY-1…, as age-keygen writes it', ...(cause === undefined ? {} : { cause }) })
+function notASecret(path: string, what: string): PromDrError {
+  return new PromDrError('CONFIG_INVALID', `${path} ${what}`, { hint: 'look at encryption.identityFile and encryption.passphraseFile' })
 }
