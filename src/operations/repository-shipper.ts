@@ -9,7 +9,7 @@ import { expireWal } from './expire-wal.ts'
 import { sealSegment } from './seal-segment.ts'
 import { newestInOrderMs, shipCheckpoint } from './ship-checkpoint.ts'
 import { shipDeletions } from './ship-deletions.ts'
-import type { ShippedGap, SourceDamage } from './ship-report.ts'
+import type { ShippedGap, SourceDamage, UnknownRecordType } from './ship-report.ts'
 import { type FinishedSegment, type Shipped, type ShipperContext, WalShipper, beginGeneration } from './wal-shipper.ts'
 
 export interface RepositoryShipperContext extends ShipperContext {
@@ -43,6 +43,8 @@ export class RepositoryShipper {
   readonly #checkpoints = new Set<number>()
   readonly #tombstones = new Map<string, string>()
   corruption: SourceDamage[] = []
+  /** The first record of each type that is not known. */
+  unknownRecords: UnknownRecordType[] = []
   readonly #damagedSinceMs = new Map<WalLog, number>()
   /** Finished segments that are stored in parts, oldest first. */
   #unsealed: FinishedSegment[]
@@ -112,7 +114,7 @@ export class RepositoryShipper {
     await this.#passWbl(result)
     await this.#beat()
     const nowMs = this.#context.now().getTime()
-    result.bytes += (await shipCheckpoint(this.#context, { generation: this.#generation.id, wal: this.#wal, stored: this.#checkpoints })) ?? 0
+    result.bytes += (await shipCheckpoint(this.#context, { generation: this.#generation.id, wal: this.#wal, stored: this.#checkpoints, onUnknown: (path, records) => this.#tellOfUnknown(records.map((record) => ({ ...record, path }))) })) ?? 0
     await shipDeletions(this.#context, { generation: this.#generation.id, stored: this.#tombstones })
     await this.#tidy(() => this.#seal(result))
     await this.#tidy(() => this.#expire(nowMs))
@@ -183,15 +185,25 @@ export class RepositoryShipper {
   #count(log: WalLog, shipped: Shipped, result: PassResult): void {
     result.parts += shipped.parts
     result.bytes += shipped.bytes
+    this.#tellOfUnknown(shipped.unknown)
     this.#unsealed.push(...shipped.finished.filter(({ parts }) => parts.length > 1 || parts[0]?.sealed === true))
     if (shipped.damage === undefined) return void this.#damagedSinceMs.delete(log)
     if (!this.#damagedSinceMs.has(log)) this.#damagedSinceMs.set(log, this.#context.now().getTime())
     const { message, details } = shipped.damage
     const path = typeof details?.['file'] === 'string' ? details['file'] : ''
-    const damage = { path, segment: Number(/(\d{8,})$/.exec(path)?.[1] ?? 0), offset: Number(details?.['offset'] ?? 0), message }
+    const damage = { path, segment: segmentOf(path), offset: Number(details?.['offset'] ?? 0), message }
     if (this.corruption.some((known) => known.message === message)) return
     this.corruption.push(damage)
     this.#context.logger.error(damage, 'Prometheus\'s own log is damaged; what is before it is shipped')
+  }
+
+  #tellOfUnknown(records: readonly { type: number; offset: number; path: string }[]): void {
+    for (const { type, offset, path } of records) {
+      if (this.unknownRecords.some((known) => known.type === type)) continue
+      const record = { type, segment: segmentOf(path), offset, path }
+      this.unknownRecords.push(record)
+      this.#context.logger.warn(record, 'the log has records of a type that this version does not know: they are shipped, and left out by a restore that cuts the log')
+    }
   }
 
   /** One a pass, so that no tail waits long. What fails here is tried again, and loses nothing. */
@@ -263,6 +275,10 @@ async function startWbl(context: RepositoryShipperContext, generation: string): 
 
 function ofTails(context: RepositoryShipperContext): ShipperContext {
   return { ...context, signal: context.tailSignal }
+}
+
+function segmentOf(path: string): number {
+  return Number(/(\d{8,})$/.exec(path)?.[1] ?? 0)
 }
 
 function superseded(context: RepositoryShipperContext, own: Generation): PromDrError {

@@ -1,19 +1,27 @@
-import { createHash } from 'node:crypto'
 import { isInOrder } from '../domain/block.ts'
 import { PromDrError, hasCode } from '../errors.ts'
-import { storeCheckpoint } from '../repository/wal-stream.ts'
+import { type CheckpointContent, storeCheckpoint } from '../repository/wal-stream.ts'
 import { readBlockMeta } from '../tsdb/block-directory.ts'
 import { listBlocks } from '../tsdb/data-directory.ts'
 import { readCheckpointFiles, readLocalLog } from '../tsdb/wal-source.ts'
-import { readWholeSegment } from '../tsdb/wal-tail.ts'
+import type { UnknownRecord } from '../tsdb/wal-tail.ts'
+import { checkWholeSegment, readCheckedSegment } from '../tsdb/whole-segment.ts'
 import type { ShipperContext, WalShipper } from './wal-shipper.ts'
+
+export interface CheckpointRequest {
+  generation: string
+  wal: WalShipper
+  /** Segments of checkpoints that are stored already. */
+  stored: Set<number>
+  onUnknown(path: string, records: readonly UnknownRecord[]): void
+}
 
 /**
  * Ships the newest checkpoint with the time below which it holds no samples, judged by the blocks that are there after it was
- * read: too high is safe, too low a silent gap. One file of it is in memory at a time.
+ * read: too high is safe, too low a silent gap.
  * @returns bytes stored, undefined when there was none to ship
  */
-export async function shipCheckpoint(context: ShipperContext, of: { generation: string; wal: WalShipper; stored: Set<number> }): Promise<number | undefined> {
+export async function shipCheckpoint(context: ShipperContext, of: CheckpointRequest): Promise<number | undefined> {
   const { store, instance, dataDir, signal } = context
   const { generation, wal, stored } = of
   // Until something of the log is shipped, nothing shows later that the two belong together.
@@ -26,7 +34,7 @@ export async function shipCheckpoint(context: ShipperContext, of: { generation: 
     if (files.length === 0) return undefined
     const bytes = await storeCheckpoint(store, instance, {
       generation, segment, signal,
-      files: contentOf(files),
+      files: contentOf(files, of.onUnknown),
       bound: async () => {
         const bound = await newestInOrderMs(dataDir)
         if (!(await wal.stillContinues())) throw new PromDrError('CONTENTION', `the log in ${dataDir} was replaced while its checkpoint was read`)
@@ -44,10 +52,11 @@ export async function shipCheckpoint(context: ShipperContext, of: { generation: 
   }
 }
 
-async function* contentOf(files: readonly { number: number; path: string }[]): AsyncGenerator<{ number: number; digest: string; bytes: Buffer }> {
+async function* contentOf(files: readonly { number: number; path: string }[], onUnknown: CheckpointRequest['onUnknown']): AsyncGenerator<CheckpointContent> {
   for (const { number, path } of files) {
-    const bytes = await readWholeSegment(path)
-    yield { number, digest: createHash('sha256').update(bytes).digest('hex'), bytes }
+    const { sizeBytes, digest, unknown } = await checkWholeSegment(path)
+    onUnknown(path, unknown)
+    yield { number, sizeBytes, digest, open: () => readCheckedSegment(path, { digest }) }
   }
 }
 

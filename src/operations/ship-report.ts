@@ -24,6 +24,16 @@ export interface SourceDamage {
   message: string
 }
 
+/** Records of a type that only newer servers know: they are shipped all the same. */
+export interface UnknownRecordType {
+  /** The record's first byte. */
+  type: number
+  /** Where the first one is. */
+  path: string
+  segment: number
+  offset: number
+}
+
 /** A recovery point with the head that shipping made, or tried to: what is shipped would not have restored everything. */
 export interface ShippedBackup {
   repository: string
@@ -63,6 +73,7 @@ export interface ShipReport {
   repositories: ShippedRepository[]
   /** Corruption in Prometheus's own log: what is before it is shipped. */
   corruption: SourceDamage[]
+  unknownRecords: UnknownRecordType[]
   /** The last outcome for each repository and reason. */
   backups: ShippedBackup[]
   warnings: string[]

@@ -127,6 +127,7 @@ function report(context: ShipContext, targets: readonly ShipTarget[], { made, wa
     bytes: best?.bytes ?? 0,
     repositories,
     corruption: [...new Map(corruption.map((damage) => [damage.message, damage])).values()],
+    unknownRecords: [...new Map(targets.flatMap((target) => target.shipper?.unknownRecords ?? []).map((record) => [record.type, record])).values()],
     backups: made,
     warnings,
   }

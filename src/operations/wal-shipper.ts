@@ -6,7 +6,7 @@ import type { PromDrError } from '../errors.ts'
 import { type Generation, createGeneration, listPieces, readCheckpoints, storePiece } from '../repository/wal-stream.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import { type LocalSegment, readLocalLog } from '../tsdb/wal-source.ts'
-import { type Tail, hashPrefix, lastOf, readTail } from '../tsdb/wal-tail.ts'
+import { type Tail, type UnknownRecord, hashPrefix, lastOf, readTail } from '../tsdb/wal-tail.ts'
 import type { LogGrowth } from './log-growth.ts'
 
 export interface ShipperContext {
@@ -57,6 +57,8 @@ export interface Shipped {
   /** Segments that were completed in this pass. */
   finished: FinishedSegment[]
   damage: PromDrError | undefined
+  /** Records of types that are not known, the first of each in each reading. */
+  unknown: (UnknownRecord & { path: string })[]
   /** Oldest sample shipped in this pass, ms. */
   oldestSampleMs: number | undefined
 }
@@ -138,7 +140,7 @@ export class WalShipper {
    * @returns what was shipped, or why the local log no longer continues it
    */
   async pass(): Promise<Shipped | Broken> {
-    const shipped: Shipped = { parts: 0, bytes: 0, finished: [], damage: undefined, oldestSampleMs: undefined }
+    const shipped: Shipped = { parts: 0, bytes: 0, finished: [], damage: undefined, unknown: [], oldestSampleMs: undefined }
     const { dataDir, growth, partBytes, now, signal } = this.#context
     for (;;) {
       signal.throwIfAborted()
@@ -154,6 +156,7 @@ export class WalShipper {
       // Another file took the name since it was listed: it is compared from its start.
       if (tail.identity !== this.#state.identity) continue
       if (!tail.continues) return this.#broken(`${nameOf(here.number)} was written anew: what lies before byte ${this.#state.offset} is not what was shipped`)
+      shipped.unknown.push(...tail.unknown.map((record) => ({ ...record, path: here.path })))
       await this.#ship(tail, shipped)
       if (tail.damage !== undefined) return { ...shipped, damage: tail.damage }
       if (!tail.reachedEnd) continue

@@ -104,20 +104,28 @@ export async function storePiece(store: ObjectStore, instance: string, request: 
   return { ...request.piece, key, storedBytes: packed.length }
 }
 
+/** A file of a checkpoint. `open` gives the same bytes each time. */
+export interface CheckpointContent {
+  number: number
+  sizeBytes: number
+  digest: string
+  open(): AsyncIterable<Uint8Array>
+}
+
 /**
  * Stores a checkpoint's files as they come, and then the document that makes it one, for which `bound` is asked when all of them are
  * stored. @returns bytes stored
  */
-export async function storeCheckpoint(store: ObjectStore, instance: string, request: { generation: string; segment: number; files: AsyncIterable<{ number: number; digest: string; bytes: Buffer }>; bound(): Promise<Pick<Checkpoint, 'bound' | 'seenAt' | 'after'>> } & Options): Promise<number> {
+export async function storeCheckpoint(store: ObjectStore, instance: string, request: { generation: string; segment: number; files: AsyncIterable<CheckpointContent>; bound(): Promise<Pick<Checkpoint, 'bound' | 'seenAt' | 'after'>> } & Options): Promise<number> {
   const { segment } = request
   const prefix = checkpointPrefix(instance, request.generation, segment)
   const files: Checkpoint['files'] = []
   let stored = 0
-  for await (const { number, digest, bytes } of request.files) {
-    const file = { number, length: bytes.length, digest }
-    const packed = await compressWal(bytes)
-    await store.create(`${prefix}${checkpointFileName(file)}`, bytesBody(packed), signalOf(request))
-    stored += packed.length
+  for await (const { number, digest, sizeBytes, open } of request.files) {
+    const file = { number, length: sizeBytes, digest }
+    const body = await packedBody(open)
+    await store.create(`${prefix}${checkpointFileName(file)}`, body, signalOf(request))
+    stored += body.sizeBytes
     files.push(file)
   }
   return stored + (await createDocument(store, `${prefix}checkpoint.json`, { segment, ...(await request.bound()), files }, request))

@@ -25,10 +25,20 @@ export interface Tail {
   sizeBytes: number
   /** Corruption that was met after the last stretch. */
   damage: PromDrError | undefined
+  /** The first record of each type that is not known. Servers ignore what they do not know, and so does shipping. */
+  unknown: UnknownRecord[]
   /** Of the file that was read, as in a listing. */
   identity: string
   /** False when other bytes than the given ones lie before the offset, or fewer; nothing is given away then. */
   continues: boolean
+}
+
+/** A record of a type that only newer servers know. */
+export interface UnknownRecord {
+  /** Its first byte. */
+  type: number
+  /** Bytes from the start of the file. */
+  offset: number
 }
 
 /** How much before the offset is compared: more than a page, so that padding alone is never all of it. */
@@ -54,7 +64,7 @@ export async function readTail(path: string, request: { offset: number; limitByt
     const identity = fileIdentity(stats)
     const window = Buffer.alloc(before.length)
     const { bytesRead: compared } = await handle.read(window, 0, window.length, offset - before.length)
-    if (size < offset || compared < before.length || !window.equals(before)) return { bytes: Buffer.alloc(0), stretches: [], end: offset, reachedEnd: false, sizeBytes: size, damage: undefined, identity, continues: false }
+    if (size < offset || compared < before.length || !window.equals(before)) return { bytes: Buffer.alloc(0), stretches: [], end: offset, reachedEnd: false, sizeBytes: size, damage: undefined, unknown: [], identity, continues: false }
     const reader = new SegmentReader(path, { start: offset })
     const collector = new StretchCollector(offset)
     const pieces: Buffer[] = []
@@ -75,7 +85,7 @@ export async function readTail(path: string, request: { offset: number; limitByt
       }
     }
     const end = damage === undefined ? collector.finish(reader.settledEnd) : collector.finish(collector.end)
-    return { bytes: Buffer.concat(pieces).subarray(0, end - offset), stretches: collector.stretches, end, reachedEnd: at >= size && damage === undefined, sizeBytes: size, damage, identity, continues: true }
+    return { bytes: Buffer.concat(pieces).subarray(0, end - offset), stretches: collector.stretches, end, reachedEnd: at >= size && damage === undefined, sizeBytes: size, damage, unknown: collector.unknown.found, identity, continues: true }
   } finally {
     await handle.close()
   }
@@ -109,9 +119,19 @@ export function lastOf(before: Buffer, added: Buffer): Buffer {
   return Buffer.concat([before.subarray(Math.max(0, before.length + added.length - comparedBytes)), added])
 }
 
+/** The first of each type. */
+export class UnknownRecords {
+  readonly found: UnknownRecord[] = []
+
+  add(type: number, offset: number): void {
+    if (!this.found.some((one) => one.type === type)) this.found.push({ type, offset })
+  }
+}
+
 /** Cuts a run of records into stretches. */
 class StretchCollector {
   readonly stretches: TailStretch[] = []
+  readonly unknown = new UnknownRecords()
   /** End of the last record taken. */
   end: number
   #open: TailStretch | undefined
@@ -121,7 +141,8 @@ class StretchCollector {
   }
 
   take(record: Parameters<Parameters<SegmentReader['push']>[1]>[0]): void {
-    const { type, minTimestampMs, maxTimestampMs } = scanRecord(record.content(), record)
+    const { type, code, minTimestampMs, maxTimestampMs } = scanRecord(record.content(), record)
+    if (type === 'unknown' && code !== undefined) this.unknown.add(code, record.startOffset)
     const deletion = type === 'tombstones'
     if (deletion) this.#close(this.end)
     this.#open ??= { start: this.end, end: this.end, newestSampleMs: undefined, oldestSampleMs: undefined }
@@ -143,17 +164,6 @@ class StretchCollector {
     this.#open = undefined
     this.end = end
   }
-}
-
-/**
- * A segment file of a checkpoint, which is never appended to: every record is checked and decoded.
- * @throws DAMAGED, also when it ends within a record; DATA_DIR_UNREADABLE when it is gone
- */
-export async function readWholeSegment(path: string): Promise<Buffer> {
-  const tail = await readTail(path, { offset: 0, limitBytes: Number.POSITIVE_INFINITY })
-  if (tail.damage !== undefined) throw tail.damage
-  if (tail.end === tail.sizeBytes) return tail.bytes
-  throw new PromDrError('DAMAGED', `${path} ends within a record at byte ${tail.end}`, { details: { file: path, offset: tail.end } })
 }
 
 /** The oldest sample near the beginning of a log, ms: of the first record that has any. Null when there is none, or the log is damaged before. */

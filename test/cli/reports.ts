@@ -201,6 +201,7 @@ export const shipReport: ShipReport = {
     { name: 'near', url: 'file:///srv/near', ok: false, generation: null, shippedTo: null, newestSample: null, lagSeconds: null, parts: 0, bytes: 0, gaps: [], error: { code: 'STORE_UNREACHABLE', message: '/srv/near is not there', hint: 'mount it' } },
   ],
   corruption: [],
+  unknownRecords: [{ type: 99, path: '/var/lib/prometheus/metrics2/wal/00000004', segment: 4, offset: 32_768 }],
   backups: [
     { repository: 'primary', reason: 'there is a gap in the shipped log: segment 00000003 was removed before all of it was shipped', ok: true, recoveryPoint: id },
     { repository: 'near', reason: 'Prometheus\'s own log is damaged: what follows is in the server\'s memory alone', ok: false, recoveryPoint: null, error: { code: 'ADMIN_API_DISABLED', message: 'the admin API is off', hint: 'start Prometheus with --web.enable-admin-api' } },

@@ -3,9 +3,10 @@ import { describe, expect, it } from 'vitest'
 import { PromDrError } from '../../src/errors.ts'
 import type { PrometheusApi } from '../../src/integrations/prometheus/prometheus-api.ts'
 import type { BackupReport } from '../../src/operations/backup-report.ts'
-import { type BackUp, type ClosedTarget, GapCloser } from '../../src/operations/gap-closer.ts'
+import { type BackUp, GapCloser } from '../../src/operations/gap-closer.ts'
 import type { Generation } from '../../src/repository/wal-stream.ts'
 import { createMemoryStore } from '../../src/stores/memory-store.ts'
+import type { ObjectStore } from '../../src/stores/object-store.ts'
 import { type Clock, systemClock } from '../../src/system/clock.ts'
 import { silentLogger } from '../../src/system/logger.ts'
 import { createFaultyStore } from '../fakes/faulty-store.ts'
@@ -32,7 +33,7 @@ function scene(options: { names?: string[]; generation?: Generation } = {}) {
     return answer(repositories)
   }
   const clock = createManualClock()
-  const targets = names.map((name) => ({ repository: { name, store: createMemoryStore() }, shipper: { generation: options.generation ?? generation('20261121T010000Z-aaaaaaaa'), damagedSinceMs: undefined as number | undefined } }))
+  const targets = names.map((name) => ({ repository: { name, store: createMemoryStore() as ObjectStore }, shipper: { generation: options.generation ?? generation('20261121T010000Z-aaaaaaaa'), damagedSinceMs: undefined as number | undefined } }))
   const closer = new GapCloser({ instance: 'prom-a', backUp, clock, logger: silentLogger }, targets)
   return { asked, clock, targets, closer, close: () => closer.close(signal), answerWith: (next: typeof answer) => void (answer = next) }
 }
@@ -100,8 +101,7 @@ describe('a gap in what is shipped', () => {
   it('in a new generation is seen at once', async () => {
     const { asked, closer, close, targets } = scene()
     await close()
-    const [target] = targets as [ClosedTarget & { shipper: object }]
-    target.shipper = { generation: generation('20261121T020000Z-bbbbbbbb'), damagedSinceMs: undefined }
+    for (const target of targets) target.shipper = { generation: generation('20261121T020000Z-bbbbbbbb'), damagedSinceMs: undefined }
     closer.notice()
     await close()
     expect(asked).toHaveLength(2)

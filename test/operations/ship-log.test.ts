@@ -1,11 +1,13 @@
-import { open, readFile, rm, unlink } from 'node:fs/promises'
+import { mkdir, open, readFile, readdir, rm, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { shipExitCode } from '../../src/cli/commands/ship.ts'
 import type { PrometheusApi } from '../../src/integrations/prometheus/prometheus-api.ts'
 import { PromDrError } from '../../src/errors.ts'
-import { listPieces, readGenerations, readSegmentTimes } from '../../src/repository/wal-stream.ts'
+import { listPieces, readCheckpoints, readGenerations, readSegmentTimes } from '../../src/repository/wal-stream.ts'
 import { createMemoryStore } from '../../src/stores/memory-store.ts'
+import { SegmentFrames } from '../../src/tsdb/wal/segment-frames.ts'
+import { encodeRecord } from '../../src/tsdb/wal/record-codec.ts'
 import { readLocalLog } from '../../src/tsdb/wal-source.ts'
 import { createFaultyStore } from '../fakes/faulty-store.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
@@ -92,6 +94,61 @@ describe('corruption in Prometheus\'s own log', () => {
     expect(report.corruption[0]?.message).toContain(`byte ${end}`)
     expect(shipExitCode(report)).toBe(5)
     expect((await pieces()).at(-1)?.end).toBe(end)
+  })
+})
+
+describe('a record of a type that only newer servers know', () => {
+  it('is shipped, and told of with its place, once for each type', async () => {
+    const { wal, ship, pieces, segment } = await scene()
+    await wal.append(10)
+    const { end } = wal.last
+    await wal.appendRecord(Uint8Array.from([99, 1, 2, 3]))
+    await wal.appendRecord(Uint8Array.from([99, 4]))
+    await wal.appendRecord(Uint8Array.from([200]))
+    await wal.append(10)
+    const report = await ship()
+    expect(report.unknownRecords).toEqual([{ type: 99, path: segment(0), segment: 0, offset: end }, { type: 200, path: segment(0), segment: 0, offset: expect.any(Number) }])
+    expect(report).toMatchObject({ corruption: [], repositories: [{ ok: true, gaps: [] }] })
+    expect(shipExitCode(report)).toBe(0)
+    expect((await pieces()).at(-1)?.end).toBe(wal.last.end)
+    // What was told of is not told again: it is shipped.
+    expect((await ship()).unknownRecords).toEqual([])
+  })
+
+  it('is told of in a checkpoint too, whose own records of newer servers are known', async () => {
+    const { wal, store, ship } = await scene()
+    await wal.append(10)
+    await ship()
+    await wal.rotate(true)
+    await wal.append(10)
+    const path = join(wal.dataDir, 'wal', 'checkpoint.00000000')
+    const frames = new SegmentFrames(2 ** 20)
+    await mkdir(path)
+    const bound = frames.frame({ compression: 'none', bytes: encodeRecord({ type: 'minValidTime', timestampMs: 1_700_000_000_000n }) })
+    const strange = frames.frame({ compression: 'none', bytes: Uint8Array.from([77, 1]) })
+    await writeFile(join(path, '00000000'), Buffer.concat([bound, strange, frames.padding()]))
+    const report = await ship()
+    expect(report.unknownRecords).toEqual([{ type: 77, path: join(path, '00000000'), segment: 0, offset: bound.length }])
+    const [generation] = await readGenerations(store, 'prom-a')
+    expect(await readCheckpoints(store, 'prom-a', { generation: generation?.id ?? '' })).toMatchObject([{ segment: 0, files: [{ number: 0 }] }])
+  })
+})
+
+describe('a checkpoint that is damaged on the server\'s disk', () => {
+  it('is never shipped, and named', async () => {
+    const { wal, store, ship } = await scene()
+    await wal.append(10)
+    await ship()
+    await wal.truncate(1)
+    await wal.append(10)
+    const name = (await readdir(join(wal.dataDir, 'wal'))).find((one) => one.startsWith('checkpoint.')) as string
+    const file = await open(join(wal.dataDir, 'wal', name, '00000000'), 'r+')
+    await file.write(Buffer.from([0xff]), 0, 1, 12)
+    await file.close()
+    const report = await ship()
+    expect(report.repositories[0]).toMatchObject({ ok: false, error: { code: 'DAMAGED', message: expect.stringContaining(name) } })
+    const [generation] = await readGenerations(store, 'prom-a')
+    expect(await readCheckpoints(store, 'prom-a', { generation: generation?.id ?? '' })).toEqual([])
   })
 })
 

@@ -57,8 +57,15 @@ export class SimulatedWal {
   /** Of equal length for equal `samples`, whatever the history, with other content each time. */
   async append(samples: number): Promise<void> {
     await this.#mend()
-    const framed = this.#framed(samples)
-    await this.#write(framed)
+    const { bytes, pending } = this.#frame(this.#now.head.write(samples, this.#clock))
+    await this.#write(bytes)
+    this.#remember(pending)
+  }
+
+  /** A record as it is given. */
+  async appendRecord(content: Uint8Array): Promise<void> {
+    await this.#mend()
+    await this.#write(Buffer.from(this.#now.frames.frame({ compression: 'none', bytes: content })))
     this.#ends().push(this.#bytes().length)
   }
 

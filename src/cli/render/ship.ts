@@ -17,7 +17,8 @@ export function renderShip(report: ShipReport, style: Style): string {
   const gaps = report.repositories.flatMap(({ name, gaps: found }) => found.map((gap) => style.yellow(`gap in ${name}: ${gap.from === null ? 'everything' : formatInstant(gap.from)} to ${formatInstant(gap.to)}: ${gap.reason}`)))
   const corruption = report.corruption.map(({ message }) => style.red(message))
   const backups = report.backups.map((backup) => backedUp(backup, style))
-  const warnings = report.warnings.map((warning) => style.yellow(warning))
+  const unknown = report.unknownRecords.map(({ type, path, offset }) => `records of type ${type} are not known to this version, and shipped all the same (the first at byte ${offset} of ${path})`)
+  const warnings = [...unknown, ...report.warnings].map((warning) => style.yellow(warning))
   return paragraphs(`${title}\n${details}`, table(columns, report.repositories.map((outcome) => row(outcome, style)), style), [...gaps, ...corruption, ...backups, ...warnings].join('\n'))
 }
 

@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { PromDrError, systemCode } from '../errors.ts'
+import { dataFileError } from './file-errors.ts'
+import { type UnknownRecord, UnknownRecords } from './wal-tail.ts'
+import { scanRecord } from './wal/scan-record.ts'
+import { SegmentReader } from './wal/segment-reader.ts'
+
+const readBytes = 1024 * 1024
+
+export interface WholeSegment {
+  sizeBytes: number
+  /** SHA-256, lowercase hex. */
+  digest: string
+  unknown: UnknownRecord[]
+}
+
+/**
+ * Checks a segment file that is never appended to again, as those of a checkpoint: every record is checked and decoded, a piece of the
+ * file is in memory at a time.
+ * @throws DAMAGED, also when it ends within a record; DATA_DIR_UNREADABLE when it is gone
+ */
+export async function checkWholeSegment(path: string): Promise<WholeSegment> {
+  const hash = createHash('sha256')
+  const reader = new SegmentReader(path)
+  const unknown = new UnknownRecords()
+  for await (const piece of piecesOf(path)) {
+    hash.update(piece)
+    reader.push(piece, (record) => {
+      const { type, code } = scanRecord(record.content(), record)
+      if (type === 'unknown' && code !== undefined) unknown.add(code, record.startOffset)
+    })
+  }
+  const { state, recordEnd, sizeBytes, reason } = reader.end()
+  if (state === 'torn') throw new PromDrError('DAMAGED', `${path} ends within a record at byte ${recordEnd}: ${reason}`, { details: { file: path, offset: recordEnd } })
+  return { sizeBytes, digest: hash.digest('hex'), unknown: unknown.found }
+}
+
+/** The bytes that were checked. @throws CONTENTION when they are others by now; DATA_DIR_UNREADABLE when the file is gone */
+export async function* readCheckedSegment(path: string, { digest }: Pick<WholeSegment, 'digest'>): AsyncGenerator<Buffer> {
+  const hash = createHash('sha256')
+  for await (const piece of piecesOf(path)) {
+    hash.update(piece)
+    yield piece
+  }
+  if (hash.digest('hex') !== digest) throw new PromDrError('CONTENTION', `${path} changed while it was read`)
+}
+
+async function* piecesOf(path: string): AsyncGenerator<Buffer> {
+  try {
+    for await (const piece of createReadStream(path, { highWaterMark: readBytes })) yield piece as Buffer
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error
+    throw dataFileError(error, path)
+  }
+}
