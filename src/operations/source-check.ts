@@ -1,7 +1,7 @@
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import { readIndexToc } from '../tsdb/check-file.ts'
 import { ChunkFileChecker } from '../tsdb/chunk-file-checker.ts'
-import { fileBody } from '../tsdb/file-body.ts'
+import { readFinishedFile } from '../tsdb/file-body.ts'
 import { IndexChecker } from '../tsdb/index-checker.ts'
 import { type BlockContents, checkContents } from '../tsdb/verify-block.ts'
 import type { DamagedBlock } from './backup-report.ts'
@@ -23,8 +23,8 @@ export class SourceCheck {
 
   /** The file as something to upload. Of several readers (repositories, retries) the first that gets to the end checks it. */
   body(block: SnapshotBlock, file: SourceFile): { sizeBytes: number; open(): AsyncIterable<Uint8Array> } {
-    const plain = fileBody(file.path, file.sizeBytes)
-    return { sizeBytes: file.sizeBytes, open: () => (this.#contents.has(file.path) ? plain.open() : this.#checked(block, file)) }
+    const { path, sizeBytes } = file
+    return { sizeBytes, open: () => (this.#contents.has(path) ? readFinishedFile(path, sizeBytes) : this.#checked(block, file)) }
   }
 
   /** Damage that was found in what was read to its end, by block. */
@@ -45,9 +45,9 @@ export class SourceCheck {
     let damage: string | undefined
     try {
       const checker = await checkerOf(block, file).catch((error: unknown) => void (damage = reasonOf(error)))
-      for await (const piece of fileBody(file.path, file.sizeBytes).open()) {
-        if (damage === undefined) damage = damageOf(() => checker?.write(piece as Buffer))
-        yield piece as Buffer
+      for await (const piece of readFinishedFile(file.path, file.sizeBytes)) {
+        if (damage === undefined) damage = damageOf(() => checker?.write(piece))
+        yield piece
       }
       damage ??= damageOf(() => this.#contents.set(file.path, checker?.end() ?? emptyContents))
       if (damage === undefined) return

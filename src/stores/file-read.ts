@@ -3,13 +3,13 @@ import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { PromDrError } from '../errors.ts'
+import { recycle } from '../system/direct-io.ts'
+import { readRange } from '../system/file-reader.ts'
 import { resolveRange } from './byte-range.ts'
 import { fileError, unlessMissing } from './file-errors.ts'
 import type { FilePaths } from './file-paths.ts'
 import { interrupted } from './interruption.ts'
 import type { ObjectReader, ReadOptions } from './object-store.ts'
-
-const chunkBytes = 1024 * 1024
 
 /** Opens the object's file without following links; undefined when there is none. */
 export async function readFileObject(paths: FilePaths, key: string, { range, signal }: ReadOptions = {}): Promise<ObjectReader | undefined> {
@@ -42,30 +42,28 @@ interface RangeStreamOptions {
 
 /** The bytes of the range; owns the handle. A file that turns out shorter ends with an error. */
 function rangeStream({ handle, path, start, end, signal }: RangeStreamOptions): Readable {
+  const pieces = readRange(handle, start, end)
   let position = start
   const stream = new Readable({
-    highWaterMark: 2 * chunkBytes,
+    // Pieces as they are: a stream of bytes would join those that wait into new ones.
+    objectMode: true,
+    highWaterMark: 1,
     read() {
-      if (position >= end) {
-        this.push(null)
-        return
-      }
-      const wantedBytes = Math.min(chunkBytes, end - position)
-      handle.read(Buffer.allocUnsafe(wantedBytes), 0, wantedBytes, position).then(
-        ({ bytesRead, buffer }) => {
-          if (bytesRead === 0) {
+      pieces.next().then(
+        ({ value: piece }) => {
+          if (piece !== undefined) position += piece.length
+          if (piece === undefined && position < end) {
             this.destroy(new PromDrError('STORE_BAD_RESPONSE', `${path} ended at byte ${position} of ${end}: it was cut while it was read`))
             return
           }
-          position += bytesRead
-          this.push(buffer.subarray(0, bytesRead))
+          this.push(piece ?? null)
         },
         (error: unknown) => this.destroy(fileError(error, 'read', path)),
       )
     },
     destroy(error, callback) {
       signal?.removeEventListener('abort', onAbort)
-      handle.close().then(() => callback(error), callback)
+      pieces.return().finally(() => handle.close()).then(() => callback(error), callback)
     },
   })
   const onAbort = () => stream.destroy(interrupted(signal))
@@ -79,6 +77,9 @@ export async function digestOfFileObject(paths: FilePaths, key: string, options:
   const object = await readFileObject(paths, key, options)
   if (object === undefined) return undefined
   const hash = createHash('sha256')
-  for await (const chunk of object.body) hash.update(chunk as Buffer)
+  for await (const chunk of object.body as AsyncIterable<Buffer>) {
+    hash.update(chunk)
+    recycle(chunk)
+  }
   return hash.digest('hex')
 }

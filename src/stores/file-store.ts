@@ -91,7 +91,7 @@ export function createFileStore(options: FileStoreOptions): ObjectStore {
     const temporary = temporaryPath(temporaryDirectory)
     const reader = readBody(key, body, options.signal)
     try {
-      await writeTemporary(temporary, reader, options.onProgress)
+      await writeTemporary(temporary, { reader, sizeBytes: body.sizeBytes, onProgress: options.onProgress })
       throwIfInterrupted(options.signal)
       const written = { key, sizeBytes: body.sizeBytes, sha256: reader.sha256(), created: true }
       if (await commit(temporary, path, options.exclusive)) return written

@@ -45,7 +45,7 @@ export function resumingReader({ store, key, first, options, tries }: Resumption
     throw new PromDrError('STORE_BAD_RESPONSE', `${key} in ${store.url} was replaced while it was read`, { hint: 'run the command again' })
   }
 
-  const body = Readable.from(bytes(), { objectMode: false, highWaterMark: 1024 * 1024 })
+  const body = Readable.from(bytes(), { objectMode: true, highWaterMark: 1 })
   // A generator that hangs in a read is not ended by destroying its stream: end what it reads.
   body.once('close', () => current?.destroy())
   // Until the first read nobody else listens; the generator meets the error when it comes to read.

@@ -1,6 +1,7 @@
 import { webcrypto } from 'node:crypto'
 import { AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CreateMultipartUploadCommand, UploadPartCommand } from '@aws-sdk/client-s3'
 import { hasCode, messageOf, PromDrError } from '../errors.ts'
+import { recycle } from '../system/direct-io.ts'
 import { readBody } from './body-reader.ts'
 import { throwIfInterrupted } from './interruption.ts'
 import type { Body } from './object-store.ts'
@@ -99,6 +100,7 @@ async function sendParts(connection: S3Connection, upload: Upload, options: Uplo
         buffer = undefined
         filledBytes = 0
       }
+      recycle(chunk)
     }
     while (sending.size > 0) await Promise.all(sending)
     if (failure !== undefined) throw failure

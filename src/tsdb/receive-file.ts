@@ -2,6 +2,8 @@ import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { hasCode, systemCode } from '../errors.ts'
+import { recycle } from '../system/direct-io.ts'
+import { FileWriter } from '../system/file-writer.ts'
 import { dataFileError } from './file-errors.ts'
 import { type ExpectedFile, FileIntake } from './file-intake.ts'
 import type { StreamChecker } from './stream-checker.ts'
@@ -17,8 +19,6 @@ export interface ReceiveRequest<Result> extends ExpectedFile {
 }
 
 const readBytes = 1024 * 1024
-/** Written at a time. */
-const writeBytes = 1024 * 1024
 
 /**
  * Brings a file to `path`: what an interrupted run left of it is read and checked first and only the rest is asked for. The
@@ -85,44 +85,31 @@ async function receive<Result>(path: string, request: ReceiveRequest<Result>): P
   }
 }
 
-/**
- * Writes what follows `from`, and checks that all of it is right. Pieces of a network stream are small: they are checked one
- * by one and written together, while those that follow are checked.
- */
+/** Writes what follows `from`, and checks that all of it is right. */
 async function fill<Result>(handle: FileHandle, work: { intake: FileIntake<Result>; from: number; request: ReceiveRequest<Result> }): Promise<Result | undefined> {
   const { intake, from, request } = work
+  const writer = await FileWriter.open(handle, from, request.sizeBytes - from)
   let at = from
-  let waiting: Uint8Array[] = []
-  let waitingBytes = 0
-  let writing = Promise.resolve()
-  const write = async () => {
-    await writing
-    writing = writeAll(handle, waiting, at - waitingBytes)
-    // Its failure is met at the next write or at the end.
-    writing.catch(() => undefined)
-    waiting = []
-    waitingBytes = 0
-  }
   try {
     request.onBytes(from, from)
     for await (const piece of from === request.sizeBytes ? [] : await request.open(from)) {
       request.signal.throwIfAborted()
       intake.take(piece)
-      waiting.push(piece)
-      waitingBytes += piece.byteLength
       at += piece.byteLength
       request.onBytes(piece.byteLength, 0)
-      if (waitingBytes >= writeBytes) await write()
+      await writer.write(piece)
+      recycle(piece)
     }
-    await write()
-    await writing
+    await writer.flush()
     return intake.end()
   } catch (error) {
     request.onBytes(-at, -from)
-    // What came is kept for the next run; nothing is written behind the back of those who truncate or close the file.
-    await write().catch(() => undefined)
-    await writing.catch(() => undefined)
+    // What came is kept for the next run.
+    await writer.flush().catch(() => undefined)
     throw error
+  } finally {
+    // Nothing is written behind the back of those who truncate or close the file.
+    await writer.close()
   }
 }
 
@@ -147,24 +134,4 @@ async function takePartial<Result>(handle: FileHandle, intake: FileIntake<Result
     intake.restart()
     return 0
   }
-}
-
-async function writeAll(handle: FileHandle, pieces: readonly Uint8Array[], position: number): Promise<void> {
-  let left = pieces.filter((piece) => piece.byteLength > 0)
-  let at = position
-  while (left.length > 0) {
-    const { bytesWritten } = await handle.writev(left, at)
-    at += bytesWritten
-    left = without(left, bytesWritten)
-  }
-}
-
-/** What is left of the pieces after their first bytes. */
-function without(pieces: readonly Uint8Array[], bytes: number): Uint8Array[] {
-  let skip = bytes
-  return pieces.flatMap((piece) => {
-    const skipped = Math.min(skip, piece.byteLength)
-    skip -= skipped
-    return skipped === piece.byteLength ? [] : [piece.subarray(skipped)]
-  })
 }
