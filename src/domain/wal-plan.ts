@@ -126,10 +126,13 @@ export function chooseReplay(bases: readonly ReplayBase[], streams: readonly Str
   let best: WalReplay | undefined
   for (const base of sorted) {
     if (atMs !== 'latest' && base.createdAt > atMs) continue
-    for (const { stream, untilMs } of timeline) {
+    for (const [at, { stream, untilMs }] of timeline.entries()) {
       const found = replayOnto(base, stream, Math.min(untilMs, atMs === 'latest' ? Number.POSITIVE_INFINITY : atMs))
       if (found === undefined || base.createdAt > untilMs) continue
-      const replay = found.knownUntil > untilMs ? { ...found, knownUntil: untilMs, cutAt: untilMs } : found
+      // What was logged since is in a later generation, which this base does not lead to.
+      const goesOn = timeline.slice(0, at).some((later) => later.stream.repository === stream.repository && later.stream.wal.length > 0)
+      const whole = goesOn ? { ...found, stoppedBy: 'gap' as const } : found
+      const replay = whole.knownUntil > untilMs ? { ...whole, knownUntil: untilMs, cutAt: untilMs } : whole
       if (atMs === 'latest') {
         if (replay.knownUntil > base.createdAt && (best === undefined || replay.knownUntil > best.knownUntil)) best = replay
       } else if (replay.knownUntil >= atMs) {

@@ -12,16 +12,20 @@ import type { ObjectStore } from '../../src/stores/object-store.ts'
 import { silentLogger } from '../../src/system/logger.ts'
 import { createFaultyStore } from '../fakes/faulty-store.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
+import { type SimulatedBase, baseOf, checkReplay } from '../support/simulated-replay.ts'
 import { type History, SimulatedWal } from '../support/simulated-wal.ts'
 
 type Step =
   | { do: 'append'; samples: number }
   | { do: 'appendTorn'; samples: number }
   | { do: 'rotate'; clean: boolean }
+  | { do: 'deleteSeries' }
+  | { do: 'compact' }
   | { do: 'truncate'; keep: number }
   | { do: 'repair'; segment: number; record: number }
   | { do: 'copy' }
   | { do: 'swap'; inPlace: boolean }
+  | { do: 'backup' }
   | { do: 'ship'; shipper: 0 | 1 }
   | { do: 'restart'; shipper: 0 | 1 }
   | { do: 'shipFailing'; shipper: 0 | 1; call: number; at: 'before' | 'after' }
@@ -32,6 +36,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant('append' as const), samples }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('appendTorn' as const), samples }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('rotate' as const), clean: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.constant({ do: 'deleteSeries' as const }) },
+  { weight: 1, arbitrary: fc.constant({ do: 'compact' as const }) },
+  { weight: 1, arbitrary: fc.constant({ do: 'backup' as const }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('truncate' as const), keep: fc.integer({ min: 1, max: 3 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('repair' as const), segment: fc.nat(5), record: fc.nat(10) }) },
   { weight: 1, arbitrary: fc.constant({ do: 'copy' as const }) },
@@ -44,17 +51,23 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 const runs = Number(process.env['PROM_DR_TEST_INTERLEAVINGS'] ?? 150)
 
 describe('whatever happens to a log while two shippers follow it', () => {
-  it('each stored stream is one true history, and the newest reaches the end of the log', async () => {
-    const seen = { generations: 0, sealed: 0, faults: 0 }
+  it('each stored stream is one true history, the newest reaches the end of the log, and what is replayed of it is whole and under its own series', async () => {
+    const seen = { generations: 0, sealed: 0, faults: 0, replays: 0 }
+    let nowMs = 1_800_000_000_000
+    const now = () => new Date((nowMs += 10))
     await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
       const wal = await SimulatedWal.create(join(await temporaryDirectory('interleaving'), 'data'))
       const store = createMemoryStore()
       const shippers: (RepositoryShipper | undefined)[] = [undefined, undefined]
       const growth = { wal: new LogGrowth(), wbl: new LogGrowth() }
-      const open = (on: ObjectStore) => RepositoryShipper.open(contextOn(on, wal.dataDir, growth), { newGeneration: false })
+      const open = (on: ObjectStore) => RepositoryShipper.open({ ...contextOn(on, wal.dataDir, growth), now }, { newGeneration: false })
+      const bases: SimulatedBase[] = []
+      const backUp = () => bases.push(baseOf(wal, { id: `base-${bases.length}`, createdAt: now().getTime() }))
       for (const one of steps) {
         if (one.do === 'append' || one.do === 'appendTorn') await wal[one.do](one.samples)
         else if (one.do === 'rotate') await wal.rotate(one.clean)
+        else if (one.do === 'deleteSeries' || one.do === 'compact') await wal[one.do]()
+        else if (one.do === 'backup') backUp()
         else if (one.do === 'truncate') await wal.truncate(one.keep)
         else if (one.do === 'repair') await wal.repair(one)
         else if (one.do === 'copy') await wal.copy()
@@ -73,6 +86,7 @@ describe('whatever happens to a log while two shippers follow it', () => {
         }
         await checkHistories(store, wal.histories)
       }
+      backUp()
       await wal.append(1)
       const last = await open(store)
       const { shippedTo, generation } = await last.pass()
@@ -81,6 +95,9 @@ describe('whatever happens to a log while two shippers follow it', () => {
       const newest = (await readGenerations(store, 'prom-a')).find(({ id }) => id === generation)
       expect(chainFrom(await piecesOf(store, generation), newest?.firstSegment ?? 0)).toMatchObject({ end: { kind: 'end' }, position: { segment, offset: end } })
       await checkHistories(store, wal.histories)
+      const replayed = await Promise.all(bases.map((base) => checkReplay(wal, store, base)))
+      expect(replayed.at(-1), 'the newest recovery point goes on with the log').toBe(true)
+      seen.replays += replayed.filter((is) => is).length - 1
       seen.generations += (await readGenerations(store, 'prom-a')).length
       seen.sealed += [...store.objects.keys()].filter((key) => key.endsWith('.sealed.br')).length
     }), { numRuns: runs, endOnFailure: process.env['PROM_DR_TEST_SHRINK'] !== '1' })
@@ -89,9 +106,9 @@ describe('whatever happens to a log while two shippers follow it', () => {
   }, 600_000)
 })
 
-function contextOn(store: ObjectStore, dataDir: string, growth: RepositoryShipperContext['growth']): RepositoryShipperContext {
+function contextOn(store: ObjectStore, dataDir: string, growth: RepositoryShipperContext['growth']): Omit<RepositoryShipperContext, 'now'> {
   const { signal } = new AbortController()
-  return { store, instance: 'prom-a', dataDir, machineId: 'machine-a', partBytes: 64 * 1024, windowMs: 72 * 3_600_000, growth, now: () => new Date(), logger: silentLogger, signal, tailSignal: signal }
+  return { store, instance: 'prom-a', dataDir, machineId: 'machine-a', partBytes: 64 * 1024, windowMs: 72 * 3_600_000, growth, logger: silentLogger, signal, tailSignal: signal }
 }
 
 function piecesOf(store: ObjectStore, generation: string): Promise<WalPiece[]> {

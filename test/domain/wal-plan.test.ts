@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest'
+import { type StreamInventory, chooseReplay } from '../../src/domain/wal-plan.ts'
+import type { WalPiece } from '../../src/domain/wal-stream.ts'
+
+const piece = (segment: number, seenAt: number): WalPiece => ({
+  log: 'wal', segment, start: 0, end: 100, newestSample: seenAt, seenAt, digest: `digest of ${segment}`, predecessor: undefined, sealed: false, key: `${segment}`, storedBytes: 10,
+})
+
+function stream(id: string, startedAt: number, more: Partial<StreamInventory['generation']> & { wal: WalPiece[] }): StreamInventory {
+  const { wal, ...generation } = more
+  return { repository: 'primary', generation: { id, startedAt, reason: 'test', parent: null, firstSegment: 0, checkpoint: null, bound: null, gap: null, ...generation }, wal, wbl: [], checkpoints: [], heartbeat: undefined }
+}
+
+const base = { id: 'base', createdAt: 5, blocks: [] }
+const first = stream('first', 0, { wal: [piece(0, 100)] })
+
+describe('the log up to latest', () => {
+  it('stops at its end where nothing was logged since', () => {
+    expect(chooseReplay([base], [first], { atMs: 'latest' })).toMatchObject({ generation: 'first', stoppedBy: 'end' })
+    const silent = stream('second', 200, { firstSegment: 3, checkpoint: 2, bound: 90, wal: [] })
+    expect(chooseReplay([base], [first, silent], { atMs: 'latest' })).toMatchObject({ generation: 'first', stoppedBy: 'end' })
+  })
+
+  it('stops at a gap where a later generation has more that the recovery point does not lead to', () => {
+    const second = stream('second', 200, { firstSegment: 3, checkpoint: 2, bound: 90, wal: [piece(3, 300)] })
+    expect(chooseReplay([base], [first, second], { atMs: 'latest' })).toMatchObject({ generation: 'first', stoppedBy: 'gap' })
+    const later = { id: 'later', createdAt: 250, blocks: [{ inOrder: true, maxTime: 90 }] }
+    const withCheckpoint = { ...second, checkpoints: [{ segment: 2, bound: 90, seenAt: 210, files: [] }] }
+    expect(chooseReplay([base, later], [first, withCheckpoint], { atMs: 'latest' })).toMatchObject({ baseId: 'later', generation: 'second', stoppedBy: 'end' })
+  })
+
+  it('goes on with the newest generation that the recovery point leads to', () => {
+    const second = stream('second', 200, { wal: [piece(0, 300)] })
+    expect(chooseReplay([base], [first, second], { atMs: 'latest' })).toMatchObject({ generation: 'second', stoppedBy: 'end' })
+  })
+})
