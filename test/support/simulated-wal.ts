@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { appendFile, cp, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { encodeRecord } from '../../src/tsdb/wal/record-codec.ts'
+import { newUlid } from '../../src/domain/ulid.ts'
 import { SegmentFrames } from '../../src/tsdb/wal/segment-frames.ts'
+import { type Logged, type LoggedSample, type RunClock, type Said, type SimulatedBlock, SimulatedHead, type WrittenRecord } from './simulated-head.ts'
 
 const segmentBytes = 128 * 1024 * 1024
 
@@ -13,13 +14,24 @@ export interface History {
   ends: Map<number, number[]>
   /** SHA-256 of the checkpoints made, by segment. */
   checkpoints: Map<number, string>
+  /** What all of it said, in order. */
+  logged: Logged[]
+  /** The history that this one began as, and how much of that it has. */
+  parent: { history: History; logged: number } | undefined
 }
 
 interface Directory {
   history: History
+  head: SimulatedHead
   last: number
   /** Continues the last segment; undefined when it was cut, so that only a new segment can follow. */
   frames: SegmentFrames
+}
+
+/** A framed record: where it ends, from the start of the file, and what it says. */
+interface Pending {
+  end: number
+  said: Said
 }
 
 /**
@@ -31,9 +43,12 @@ export class SimulatedWal {
   readonly histories: History[] = []
   #now: Directory
   /** The rest of a record of which a part is in the file. */
-  #torn: Buffer | undefined
-  #timeMs = 1_700_000_000_000
-  #written = 0
+  #torn: { rest: Buffer; pending: Pending[] } | undefined
+  readonly #clock: RunClock = { timeMs: 1_700_000_000_000, written: 0, series: 0 }
+  /** Every sample that any server ever logged whole, by its value. */
+  readonly samples = new Map<bigint, LoggedSample>()
+  /** Every deletion, by its end. */
+  readonly deletions = new Map<number, string>()
   #saved: { directory: Directory; path: string } | undefined
   #copies = 0
 
@@ -45,13 +60,18 @@ export class SimulatedWal {
 
   static async create(dataDir: string): Promise<SimulatedWal> {
     await mkdir(join(dataDir, 'wal'), { recursive: true })
-    const wal = new SimulatedWal(dataDir, { history: { segments: new Map(), ends: new Map(), checkpoints: new Map() }, last: -1, frames: new SegmentFrames(segmentBytes) })
+    const wal = new SimulatedWal(dataDir, { history: { segments: new Map(), ends: new Map(), checkpoints: new Map(), logged: [], parent: undefined }, head: new SimulatedHead(), last: -1, frames: new SegmentFrames(segmentBytes) })
     await wal.#begin(0)
     return wal
   }
 
   get last(): { segment: number; end: number } {
     return { segment: this.#now.last, end: this.#now.history.ends.get(this.#now.last)?.at(-1) ?? 0 }
+  }
+
+  /** What the server would be backed up with now. */
+  get state(): { history: History; blocks: readonly SimulatedBlock[] } {
+    return { history: this.#now.history, blocks: this.#now.head.blocks }
   }
 
   /** Of equal length for equal `samples`, whatever the history, with other content each time. */
@@ -69,19 +89,26 @@ export class SimulatedWal {
     this.#ends().push(this.#bytes().length)
   }
 
-  /** A record as it is given. */
-  async appendRecord(content: Uint8Array): Promise<void> {
-    await this.#mend()
-    await this.#write(Buffer.from(this.#now.frames.frame({ compression: 'none', bytes: content })))
-    this.#ends().push(this.#bytes().length)
-  }
-
   async appendTorn(samples: number): Promise<void> {
     await this.#mend()
-    const framed = this.#framed(samples)
-    const half = Math.floor(framed.length / 2)
-    await this.#write(framed.subarray(0, half))
-    this.#torn = framed.subarray(half)
+    const { bytes, pending } = this.#frame(this.#now.head.write(samples, this.#clock))
+    const half = Math.floor(bytes.length / 2)
+    await this.#write(bytes.subarray(0, half))
+    this.#torn = { pending, rest: bytes.subarray(half) }
+  }
+
+  /** `delete_series` of the oldest series. */
+  async deleteSeries(): Promise<void> {
+    await this.#mend()
+    const { bytes, pending } = this.#frame(this.#now.head.delete(this.#clock))
+    await this.#write(bytes)
+    this.#remember(pending)
+  }
+
+  /** A head compaction: a block, and nothing of it in the log. */
+  async compact(): Promise<void> {
+    await this.#mend()
+    if (this.#now.head.compact(this.#now.history.logged, this.#clock)) await this.#writeBlocks()
   }
 
   /** `clean` fills the page, as a running server does; a server that starts again does not. */
@@ -90,20 +117,22 @@ export class SimulatedWal {
     if (clean) {
       await this.#write(Buffer.from(this.#now.frames.padding()))
       this.#ends().push(this.#bytes().length)
-    }
+    } else this.#now.head.restart(this.#now.history.logged)
     await this.#begin(this.#now.last + 1)
   }
 
-  /** A checkpoint stands for all but the newest `keep` segments, which go; a new segment is begun before. */
+  /** After a head compaction a checkpoint stands for all but the newest `keep` segments, which go; a new segment is begun before. */
   async truncate(keep: number): Promise<void> {
     await this.rotate(true)
+    await this.compact()
     const live = (await this.#live()).slice(0, -Math.max(1, keep))
     const upTo = live.at(-1)
     if (upTo === undefined) return
     const path = join(this.dataDir, 'wal', `checkpoint.${String(upTo).padStart(8, '0')}`)
     await mkdir(`${path}.tmp`)
     const frames = new SegmentFrames(segmentBytes)
-    const content = Buffer.concat([frames.frame({ compression: 'none', bytes: this.#record(3) }), frames.padding()])
+    const records = this.#now.head.checkpointRecords(this.#now.history.logged, upTo)
+    const content = Buffer.concat([...records.map(({ bytes }) => frames.frame({ compression: 'none', bytes })), frames.padding()])
     await writeFile(join(`${path}.tmp`, '00000000'), content)
     this.#now.history.checkpoints.set(upTo, createHash('sha256').update(content).digest('hex'))
     await rename(`${path}.tmp`, path)
@@ -121,13 +150,15 @@ export class SimulatedWal {
     const ends = old.ends.get(segment) ?? []
     const kept = ends.slice(0, ends.length === 0 ? 0 : of.record % (ends.length + 1))
     const bytes = Buffer.from((old.segments.get(segment) ?? Buffer.alloc(0)).subarray(0, kept.at(-1) ?? 0))
-    this.#fork((number) => number < segment)
+    const keptBytes = kept.at(-1) ?? 0
+    this.#fork((number) => number < segment, (one) => one.segment < segment || (one.segment === segment && one.end <= keptBytes))
     this.#now.history.segments.set(segment, bytes)
     this.#now.history.ends.set(segment, kept)
     await rename(this.#path(segment), `${this.#path(segment)}.repair`)
     await writeFile(this.#path(segment), bytes)
     await rm(`${this.#path(segment)}.repair`)
     for (const later of live.filter((number) => number > segment)) await rm(this.#path(later))
+    this.#now.head.restart(this.#now.history.logged)
     await this.#begin(segment + 1)
   }
 
@@ -136,9 +167,9 @@ export class SimulatedWal {
     await this.#mend()
     const path = `${this.dataDir}-copy-${(this.#copies += 1)}`
     await cp(join(this.dataDir, 'wal'), path, { recursive: true })
-    const { history, last } = this.#now
-    this.#saved = { path, directory: { history, last, frames: this.#now.frames } }
-    this.#fork(() => true)
+    const { history, head, last, frames } = this.#now
+    this.#saved = { path, directory: { history, head, last, frames } }
+    this.#fork(() => true, () => true)
   }
 
   /** Puts the other copy in the directory's place, and keeps this one: both servers live, in turn. `inPlace` writes over the files. */
@@ -156,35 +187,53 @@ export class SimulatedWal {
     } else await rm(wal, { recursive: true })
     await cp(other.path, wal, { recursive: true, force: true })
     this.#now = other.directory
+    await this.#writeBlocks()
     // A server that is started on a copy goes on with a new segment.
+    this.#now.head.restart(this.#now.history.logged)
     await this.#begin(this.#now.last + 1)
   }
 
-  #fork(keeps: (segment: number) => boolean): void {
-    const { history, last, frames } = this.#now
+  #fork(keeps: (segment: number) => boolean, keepsLogged: (one: Logged) => boolean): void {
+    const { history, head, last, frames } = this.#now
     const pick = <T>(map: Map<number, T>, copyOf: (value: T) => T) => new Map([...map].filter(([segment]) => keeps(segment)).map(([segment, value]) => [segment, copyOf(value)]))
-    const forked = { segments: pick(history.segments, (bytes) => Buffer.from(bytes)), ends: pick(history.ends, (ends) => [...ends]), checkpoints: new Map(history.checkpoints) }
+    const logged = history.logged.filter(keepsLogged)
+    const forked = { segments: pick(history.segments, (bytes) => Buffer.from(bytes)), ends: pick(history.ends, (ends) => [...ends]), checkpoints: new Map(history.checkpoints), logged, parent: { history, logged: logged.length } }
     this.histories.push(forked)
-    this.#now = { history: forked, last, frames }
+    this.#now = { history: forked, head: head.clone(), last, frames }
   }
 
-  #record(samples: number): Buffer {
-    this.#timeMs += 1000
-    this.#written += 1
-    // The value tells every sample ever written apart; differences of refs and times stay one byte each.
-    return Buffer.from(encodeRecord({ type: 'samples', samples: Array.from({ length: samples }, (_, index) => ({ ref: 1 + index, timestampMs: this.#timeMs, startTimestampMs: 0, valueBits: BigInt(this.#written * 1000 + index) })) }))
-  }
-
-  #framed(samples: number): Buffer {
-    return Buffer.from(this.#now.frames.frame({ compression: 'none', bytes: this.#record(samples) }))
+  #frame(records: readonly WrittenRecord[]): { bytes: Buffer; pending: Pending[] } {
+    const framed = records.map(({ bytes }) => Buffer.from(this.#now.frames.frame({ compression: 'none', bytes })))
+    let end = this.#bytes().length
+    return { bytes: Buffer.concat(framed), pending: records.map(({ said }, at) => ({ said, end: (end += framed[at]?.length ?? 0) })) }
   }
 
   async #mend(): Promise<void> {
     if (this.#torn === undefined) return
-    const rest = this.#torn
+    const { rest, pending } = this.#torn
     this.#torn = undefined
     await this.#write(rest)
-    this.#ends().push(this.#bytes().length)
+    this.#remember(pending)
+  }
+
+  #remember(pending: readonly Pending[]): void {
+    for (const { end, said } of pending) {
+      this.#ends().push(end)
+      this.#now.history.logged.push({ ...said, segment: this.#now.last, end })
+      for (const sample of said.samples) this.samples.set(sample.valueBits, sample)
+      for (const { name, maxt } of said.deletions) this.deletions.set(maxt, name)
+    }
+  }
+
+  /** Only what tells a shipper which blocks there are. */
+  async #writeBlocks(): Promise<void> {
+    const names = (await readdir(this.dataDir)).filter((name) => name.length === 26)
+    const blocks = new Map(this.#now.head.blocks.map((block, at) => [newUlid(block.maxTime, new Uint8Array(10).fill(at)), block]))
+    for (const name of names) if (!blocks.has(name)) await rm(join(this.dataDir, name), { recursive: true })
+    for (const [ulid, { minTime, maxTime }] of blocks) {
+      await mkdir(join(this.dataDir, ulid), { recursive: true })
+      await writeFile(join(this.dataDir, ulid, 'meta.json'), JSON.stringify({ ulid, minTime, maxTime, compaction: { level: 1, sources: [ulid] }, version: 1 }))
+    }
   }
 
   async #begin(segment: number): Promise<void> {
