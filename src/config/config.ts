@@ -1,4 +1,6 @@
 import type { Retention } from '../domain/retention.ts'
+import type { ComponentsConfig } from './components-config.ts'
+import type { BasicAuthConfig, TlsConfig } from './server-access.ts'
 
 export type HeadMode = 'auto' | 'always' | 'never'
 
@@ -13,6 +15,7 @@ export interface Config {
   backup: BackupConfig
   ship: ShipConfig
   restore: RestoreConfig
+  components: ComponentsConfig
   transfer: TransferConfig
   encryption: EncryptionConfig
   objectives: { rpoMs: number; rtoMs: number }
@@ -25,18 +28,10 @@ export interface PrometheusConfig {
   dataDir?: string
   /** The prometheus program for throwaway servers: a path, or a name found on PATH. */
   binary?: string
-  basicAuth?: { username: string; password?: string; passwordFile?: string }
+  basicAuth?: BasicAuthConfig
   bearerTokenFile?: string
   tls?: TlsConfig
   timeoutMs: number
-}
-
-export interface TlsConfig {
-  caFile?: string
-  certFile?: string
-  keyFile?: string
-  serverName?: string
-  insecureSkipVerify?: boolean
 }
 
 export interface RepositoryConfig {

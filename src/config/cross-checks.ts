@@ -1,3 +1,4 @@
+import { checkComponents } from './component-checks.ts'
 import type { Path, Problem } from './problems.ts'
 
 type Mapping = Readonly<Record<string, unknown>>
@@ -9,7 +10,8 @@ type Mapping = Readonly<Record<string, unknown>>
 export function crossChecks(content: unknown): Problem[] {
   const prometheus = mapping(mapping(content)?.['prometheus'])
   const repositories = mapping(content)?.['repositories']
-  return [...checkPrometheus(prometheus ?? {}), ...checkEncryption(mapping(mapping(content)?.['encryption']) ?? {}), ...(Array.isArray(repositories) ? checkRepositories(repositories) : [])]
+  const components = mapping(mapping(content)?.['components'])
+  return [...checkPrometheus(prometheus ?? {}), ...checkComponents(components ?? {}), ...checkEncryption(mapping(mapping(content)?.['encryption']) ?? {}), ...(Array.isArray(repositories) ? checkRepositories(repositories) : [])]
 }
 
 function checkPrometheus(prometheus: Mapping): Problem[] {

@@ -130,6 +130,7 @@ function toConfig(source: string | null, file: z.infer<FileSchema>): Config {
     backup: file.backup,
     ship: { intervalMs: file.ship.interval, partBytes: file.ship.maxBytes, holdBytes: file.ship.holdLimit, windowMs: file.ship.window, niceness: file.ship.niceness, backupAfterGap: file.ship.backupAfterGap },
     restore: { ...restore, ...(retention !== undefined && { retentionMs: retention }) },
+    components: file.components,
     transfer: {
       ...transfer,
       retryBudgetMs: retryBudget,

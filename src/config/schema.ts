@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { componentsSchema } from './components-schema.ts'
 import { type ConfigFiles, ageRecipient, byteSize, duration, existingFile, httpUrl, path, repositoryUrl, text, wholeNumber, yesOrNo } from './fields.ts'
 
 const mebibyte = 2 ** 20
@@ -97,6 +98,7 @@ export function fileSchema(surroundings: SchemaSurroundings) {
       owner: z.string().regex(/^[A-Za-z0-9_][\w.-]*(:[A-Za-z0-9_][\w.-]*)?$/, 'must be user or user:group').exactOptional(),
       retention: duration().exactOptional(),
     }),
+    components: componentsSchema(surroundings),
     transfer: section({
       concurrency: wholeNumber(1, 256).prefault(4),
       uploadPerSecond: byteSize({ minBytes: 1024 }).exactOptional(),

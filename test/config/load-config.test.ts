@@ -42,6 +42,7 @@ describe('without any configuration', () => {
       backup: { head: 'auto', knownAnswers: { series: 50, samplesPerSeries: 60, queries: [] }, timezone: 'UTC' },
       ship: { intervalMs: 10_000, partBytes: 8 * 1024 * 1024, holdBytes: 2 * 1024 * 1024 * 1024, windowMs: 72 * 3_600_000, niceness: 10, backupAfterGap: true },
       restore: {},
+      components: { prometheus: { enabled: true }, files: [], commands: [] },
       transfer: { concurrency: 4, retryBudgetMs: 120_000 },
       encryption: { recipients: [], data: false },
       objectives: { rpoMs: 60_000, rtoMs: 300_000 },
@@ -120,6 +121,7 @@ describe('a file', () => {
       },
       ship: { intervalMs: 2_000, partBytes: 1_048_576, holdBytes: 100_000_000, windowMs: 48 * 3_600_000, niceness: 19, backupAfterGap: false },
       restore: { target: '/var/lib/prometheus', owner: 'prometheus:prometheus', retentionMs: 1_296_000_000 },
+      components: { prometheus: { enabled: true }, files: [], commands: [] },
       transfer: { concurrency: 2, uploadBytesPerSecond: 20_000_000, downloadBytesPerSecond: 1_048_576, retryBudgetMs: 60_000 },
       encryption: { recipients: ['age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p'], identityFile: '/etc/dr/keys/age.txt', data: true },
       objectives: { rpoMs: 30_000, rtoMs: 90_000 },
@@ -204,7 +206,7 @@ restore: {owner: "a b", target: \${UNSET_TARGET}}
       line 15: backup.knownAnswers.series must be a whole number from 0 to 10000, not -1
       line 16: backup.timezone must be a time zone such as UTC or Europe/Berlin
       line 18: objectives.rpo 0s is too short: at least 1ms
-      line 19: schedule is not a known key; known here: instance, prometheus, repositories, backup, ship, restore, transfer, encryption, objectives
+      line 19: schedule is not a known key; known here: instance, prometheus, repositories, backup, ship, restore, components, transfer, encryption, objectives
       line 20: the variable UNSET_TARGET is not set (in the environment or in .env); \${UNSET_TARGET:-default} would give it a default
       line 20: restore.target is empty
       line 20: restore.owner must be user or user:group"
