@@ -19,6 +19,7 @@ export interface PrometheusApiLimits {
 const snapshotName = /^\d{8}T\d{6}Z-[0-9a-f]+$/
 const defaultTimeoutMs = 30_000
 const snapshotTimeoutFactor = 20
+const reloadTimeoutFactor = 4
 const defaultMaxResponseBytes = 64 * 1024 * 1024
 
 export type PrometheusHttpApi = PrometheusApi & { close(): void }
@@ -79,6 +80,7 @@ export function createPrometheusApi(connection: PrometheusConnection, limits: Pr
         cwd: textOf(fields, 'CWD', url),
         storageRetention: textOf(fields, 'storageRetention', url),
         reloadConfigSuccess: fields['reloadConfigSuccess'] === true,
+        lastConfigTime: new Date(textOf(fields, 'lastConfigTime', url)),
         corruptionCount: numberOf(fields, 'corruptionCount', url),
       }
     },
@@ -148,6 +150,16 @@ export function createPrometheusApi(connection: PrometheusConnection, limits: Pr
       // It becomes a path.
       if (!snapshotName.test(name)) throw new PromDrError('PROMETHEUS_BAD_RESPONSE', `${url} answers ${JSON.stringify(name.slice(0, 100))} as the name of a snapshot`)
       return name
+    },
+
+    reload: async (options) => {
+      const patient = { ...options, timeoutMs: options?.timeoutMs ?? timeoutMs * reloadTimeoutFactor }
+      const response = await send('/-/reload', { method: 'POST' }, patient)
+      const text = response.body.toString('utf8').trim()
+      if (response.status === 403 && /lifecycle api/i.test(text)) return { outcome: 'off' }
+      if (response.status === 500 && /reload/i.test(text)) return { outcome: 'failed', reason: text.slice(0, 2000) }
+      refuseFailures(response, url)
+      return { outcome: 'reloaded' }
     },
 
     query: async (promql, timeMs, options) => {

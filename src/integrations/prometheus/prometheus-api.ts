@@ -17,9 +17,14 @@ export interface RuntimeInfo {
   cwd: string
   /** As the server prints it: `15d`, `15d or 512MiB`. */
   storageRetention: string
+  /** Of the last time that it read its configuration, at its start or since. */
   reloadConfigSuccess: boolean
+  /** When it last read its configuration with success, in whole seconds. */
+  lastConfigTime: Date
   corruptionCount: number
 }
+
+export type ReloadOutcome = { outcome: 'reloaded' } | { outcome: 'off' } | { outcome: 'failed'; reason: string }
 
 export interface BuildInfo {
   version: string
@@ -128,6 +133,12 @@ export interface PrometheusApi {
    * @throws ADMIN_API_DISABLED
    */
   takeSnapshot(options: RequestOptions & { skipHead: boolean }): Promise<string>
+
+  /**
+   * Has it read its configuration anew, and waits for the outcome. Never tried twice.
+   * `off`: it was not started with --web.enable-lifecycle.
+   */
+  reload(options?: RequestOptions): Promise<ReloadOutcome>
 
   /**
    * The answer of an instant query, as JSON text with sorted keys and series: equal texts are equal answers.

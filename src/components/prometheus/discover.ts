@@ -1,0 +1,56 @@
+import { access, constants } from 'node:fs/promises'
+import { PromDrError, systemCode } from '../../errors.ts'
+import type { PrometheusApi } from '../../integrations/prometheus/prometheus-api.ts'
+import { findProgram } from '../../system/programs.ts'
+import type { Finding } from '../component.ts'
+import { type Survey, surveyFiles } from '../configuration/survey.ts'
+import { type LocalServer, type PrometheusComponentSettings, locateServer } from './local-server.ts'
+import { isBehind } from './take-over.ts'
+
+/** Whether the configuration of this machine's server is in reach, for `doctor`. */
+export async function discoverPrometheus(api: PrometheusApi, settings: PrometheusComponentSettings, signal: AbortSignal): Promise<Finding[]> {
+  const { promtool = 'promtool' } = settings
+  const tool: Finding = findProgram(promtool) === undefined
+    ? { name: 'promtool', level: 'warn', detail: `${promtool} is not installed here: what is archived and restored is not checked`, advice: 'install it (Debian: prometheus), or set components.prometheus.promtool' }
+    : { name: 'promtool', level: 'ok', detail: `${promtool} is there` }
+  try {
+    const server = await locateServer(api, settings, signal)
+    const survey = await surveyFiles([{ path: server.configFile, role: 'config' }, ...(server.webConfigFile === undefined ? [] : [{ path: server.webConfigFile, role: 'web' as const }])], server.knownAs)
+    return [...(await filesFindings(server, survey)), ...(await runningFindings(api, server, { survey, settings, signal })), tool]
+  } catch (error) {
+    if (!(error instanceof PromDrError) || error.code === 'INTERRUPTED') throw error
+    return [{ name: 'configuration', level: 'fail', detail: error.message, ...(error.hint !== undefined && { advice: error.hint }) }, tool]
+  }
+}
+
+async function filesFindings({ configFile }: LocalServer, { files, warnings }: Survey): Promise<Finding[]> {
+  const unreadable = (await Promise.all(files.map(async ({ path }) => ((await isReadable(path)) ? [] : [path])))).flat()
+  return [
+    { name: 'configuration', level: 'ok', detail: `${configFile}, and ${files.length - 1} files that it names` },
+    ...warnings.map((warning): Finding => ({ name: 'named files', level: 'warn', detail: warning, advice: 'correct the configuration, or put the file there' })),
+    ...unreadable.map((path): Finding => ({ name: 'named files', level: 'fail', detail: `${path} may not be read by this user`, advice: 'run prom-dr as a user who may' })),
+  ]
+}
+
+async function runningFindings(api: PrometheusApi, server: LocalServer, { survey, settings, signal }: { survey: Survey; settings: PrometheusComponentSettings; signal: AbortSignal }): Promise<Finding[]> {
+  const { running, silence } = server
+  if (running === undefined) return [{ name: 'running server', level: 'warn', detail: `its command line cannot be archived: ${silence?.message ?? 'it does not answer'}`, advice: silence?.hint ?? 'start it' }]
+  const canReload = settings.reload !== undefined || running.flags['web.enable-lifecycle'] === 'true'
+  const reload: Finding = canReload
+    ? { name: 'reload', level: 'ok', detail: 'a restored configuration can be taken over' }
+    : { name: 'reload', level: 'warn', detail: 'the lifecycle API is off: a restored configuration is taken over at SIGHUP only', advice: 'start Prometheus with --web.enable-lifecycle, or set components.prometheus.reload' }
+  if (!running.runtime.reloadConfigSuccess) return [reload, { name: 'loaded configuration', level: 'fail', detail: 'Prometheus refused the configuration when it last read it: what is archived is not what runs', advice: 'see its log, correct the file, and reload' }]
+  const loaded = survey.files.filter(({ role }) => ['config', 'rules', 'scrapes'].includes(role)).map(({ path }) => path)
+  if (await isBehind(api, loaded, signal)) return [reload, { name: 'loaded configuration', level: 'warn', detail: 'files have changed since Prometheus last read them', advice: 'reload it' }]
+  return [reload, { name: 'loaded configuration', level: 'ok', detail: `read at ${running.runtime.lastConfigTime.toISOString()}` }]
+}
+
+async function isReadable(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.R_OK)
+    return true
+  } catch (error) {
+    if (systemCode(error) === 'EACCES') return false
+    throw error
+  }
+}
