@@ -1,5 +1,6 @@
 import { PromDrError, messageOf } from '../errors.ts'
 import type { DoctorCheck, DoctorReport } from './doctor-report.ts'
+import { checkPlacement } from './doctor-placement.ts'
 import { checkRepository } from './doctor-repository.ts'
 import { checkRestore } from './doctor-restore.ts'
 import { checkServer } from './doctor-server.ts'
@@ -14,7 +15,8 @@ export async function doctor(context: DoctorContext): Promise<DoctorReport> {
   const server = await guarded('prometheus', 'looked at', () => checkServer(context))
   checks.push(...server)
   for (const repository of context.repositories) {
-    checks.push(...(await guarded(`repository ${repository.name}`, 'reachable', () => checkRepository(context, repository))))
+    const area = `repository ${repository.name}`
+    checks.push(...(await guarded(area, 'reachable', () => checkRepository(context, repository))), ...(await guarded(area, 'placement', () => checkPlacement(context, repository))))
   }
   checks.push(...(await guarded('restore', 'looked at', () => checkRestore(context))))
   return { ok: checks.every((check) => check.status !== 'fail'), checks }

@@ -48,7 +48,7 @@ describe.skipIf(missingPrograms('prometheus'))('doctor', () => {
     const report = await doctor(whole)
     expect(report.checks.filter(({ status }) => status === 'fail')).toEqual([])
     expect(report.ok).toBe(true)
-    expect(report.checks.filter(({ status }) => status === 'warn').map(({ area, name }) => `${area}: ${name}`)).toEqual(['repository primary: encryption'])
+    expect(report.checks.filter(({ status }) => status === 'warn').map(({ area, name }) => `${area}: ${name}`)).toEqual(['repository primary: encryption', 'repository primary: placement'])
   })
 
   it('tells a server that is down, one that refuses the password, and one without the admin API', async () => {
@@ -89,6 +89,13 @@ describe.skipIf(missingPrograms('prometheus'))('doctor', () => {
     expect(await check({ repositories: [{ name: 'primary', store }] }, 'repository primary', 'instance prom-a')).toMatchObject({ status: 'fail', detail: expect.stringContaining('instance.json') })
     await overwrite(store, 'prom-dr.json', 'x')
     expect(await check({ repositories: [{ name: 'primary', store }] }, 'repository primary', 'format')).toMatchObject({ status: 'fail', detail: expect.stringContaining('prom-dr.json') })
+  })
+
+  it('tells a repository that would be lost together with the data', async () => {
+    const at = (root: string) => check({ repositories: [{ name: 'primary', store: createFileStore({ root }) }] }, 'repository primary', 'placement')
+    expect(await at(join(server.dataDir, 'backups'))).toMatchObject({ status: 'fail', detail: expect.stringContaining(server.dataDir) })
+    expect(await at(join(await temporaryDirectory('beside'), 'repository'))).toMatchObject({ status: 'warn', detail: expect.stringContaining('a lost disk takes both') })
+    expect(await check({ repositories: [{ name: 'primary', store: createMemoryStore() }] }, 'repository primary', 'placement')).toBeUndefined()
   })
 
   it('tells an S3 that is down, and one whose clock is wrong', async (context) => {
