@@ -41,6 +41,12 @@ export function unreachableRepositories(repositories: readonly { repository: str
   return warnings(repositories.map(({ repository, url, message }) => `repository ${repository} (${url}) was not read: ${message}`), style)
 }
 
+/** An object and what is wrong with it; a reason that names its object again is shortened. */
+export function damageLine({ repository, key, reason }: { repository: string; key: string; reason: string }, style: Style): string {
+  const own = [`${key} is damaged: `, `${key}: `].find((prefix) => reason.startsWith(prefix)) ?? ''
+  return `${style.red('damaged:')} ${repository}: ${key}: ${reason.slice(own.length)}`
+}
+
 /** The parts that are there, a blank line apart. */
 export function paragraphs(...parts: (string | undefined | false)[]): string {
   return parts.filter((part) => part !== undefined && part !== false && part !== '').join('\n\n')

@@ -1,6 +1,6 @@
 import type { AnswersReport, VerifyReport } from '../../operations/verify-report.ts'
 import type { Style } from '../output.ts'
-import { facts, paragraphs, unreachableRepositories, warnings } from './layout.ts'
+import { damageLine, facts, paragraphs, unreachableRepositories, warnings } from './layout.ts'
 import { counted, formatByteSize, formatElapsed } from './units.ts'
 
 const shownDifferences = 10
@@ -20,7 +20,7 @@ export function renderVerify(report: VerifyReport, style: Style): string {
     style,
   )
   const damaged = report.damaged.map(
-    ({ repository, key, reason, recoveryPoints }) => `${style.red('damaged:')} ${repository}: ${key}: ${reason}${recoveryPoints.length === 0 ? '' : `\n  named by ${recoveryPoints.join(', ')}`}`,
+    ({ repository, key, reason, recoveryPoints }) => `${damageLine({ repository, key, reason }, style)}${recoveryPoints.length === 0 ? '' : `\n  named by ${recoveryPoints.join(', ')}`}`,
   )
   return paragraphs(`${title}\n${details}`, damaged.join('\n'), ...report.answers.map((answers) => renderAnswers(answers, style)), unreachableRepositories(report.unreachable, style), warnings(report.warnings, style))
 }
@@ -28,7 +28,9 @@ export function renderVerify(report: VerifyReport, style: Style): string {
 /** What a throwaway server answered, and where it differs from what the source had answered. */
 export function renderAnswers(answers: AnswersReport, style: Style): string {
   const asked = `${answers.series} series, ${counted(answers.samples, 'sample')}, ${counted(answers.queries, 'query', 'queries')}${answers.skipped > 0 ? `; ${answers.skipped} not asked` : ''}`
-  const line = `known answers of ${answers.recoveryPoint}: ${answers.equal ? style.green('equal') : style.red('different')} (${asked})`
+  // Nothing asked shows nothing.
+  const none = answers.equal && answers.series + answers.queries === 0
+  const line = `known answers of ${answers.recoveryPoint}: ${none ? style.yellow('none to compare') : answers.equal ? style.green('equal') : style.red('different')} (${asked})`
   const differences = answers.differences.slice(0, shownDifferences).map(({ what, expected, observed }) => `  ${what}: expected ${expected}, got ${observed}`)
   const more = answers.differences.length - differences.length
   return [line, ...differences, ...(more > 0 ? [`  and ${more} more`] : [])].join('\n')
