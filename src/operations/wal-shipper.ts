@@ -228,7 +228,8 @@ export class WalShipper {
     const { predecessor } = state
     if (state.offset === 0 && predecessor !== undefined) {
       const before = segments.find(({ number }) => number === predecessor.segment)
-      const prefix = before && (await hashPrefix(before.path, predecessor.length))
+      // A segment that another follows does not grow: a longer one is of another history, however alike it begins.
+      const prefix = before?.sizeBytes === predecessor.length ? await hashPrefix(before.path, predecessor.length) : undefined
       if (prefix?.hash.digest('hex') !== predecessor.digest) return `${nameOf(predecessor.segment)} is gone or another one, so that nothing shows that ${nameOf(here.number)} follows what was shipped`
     } else if (state.identity !== here.identity && state.offset > 0) {
       const prefix = await hashPrefix(here.path, state.offset)
