@@ -33,6 +33,8 @@ const testPrograms = [
   { names: ['haproxy'], debianPackage: 'haproxy' },
   { names: ['nginx'], debianPackage: 'nginx-light' },
   { names: ['keepalived'], debianPackage: 'keepalived' },
+  { names: ['prometheus-alertmanager'], debianPackage: 'prometheus-alertmanager' },
+  { names: ['amtool'], debianPackage: 'prometheus-alertmanager' },
   { names: ['prometheus-pushgateway'], debianPackage: 'prometheus-pushgateway' },
   { names: ['victoria-metrics'], debianPackage: 'victoria-metrics' },
   { names: ['sqlite3'], debianPackage: 'sqlite3' },

@@ -14,6 +14,8 @@ export type ErrorCode =
   | 'ADMIN_API_DISABLED'
   | 'DATA_DIR_UNREADABLE'
   | 'DATA_DIR_MISMATCH'
+  | 'ALERTMANAGER_UNREACHABLE'
+  | 'ALERTMANAGER_BAD_RESPONSE'
   // local files and programs
   | 'DISK_FULL'
   | 'FILE_SYSTEM'

@@ -38,6 +38,7 @@ const byErrorCode: Readonly<Partial<Record<ErrorCode, ExitCode>>> = {
   REPOSITORY_NOT_FOUND: exitCodes.unreachable,
   PROMETHEUS_UNREACHABLE: exitCodes.unreachable,
   PROMETHEUS_NOT_READY: exitCodes.unreachable,
+  ALERTMANAGER_UNREACHABLE: exitCodes.unreachable,
   INTERRUPTED: exitCodes.interrupted,
 }
 
