@@ -1,5 +1,6 @@
 import type { BackupReport, BackupRequest } from '../operations/backup-report.ts'
 import type { DoctorReport } from '../operations/doctor-report.ts'
+import type { HoldReport, HoldRequest } from '../operations/hold-report.ts'
 import type { InitReport, InitRequest } from '../operations/init-report.ts'
 import type { ListReport, ListRequest } from '../operations/list-report.ts'
 import type { RestoreReport, RestoreRequest } from '../operations/restore-report.ts'
@@ -19,6 +20,7 @@ export interface Operations {
   status(request: StatusRequest): Promise<StatusReport>
   verify(request: VerifyRequest): Promise<VerifyReport>
   restore(request: RestoreRequest): Promise<RestoreReport>
+  hold(request: HoldRequest): Promise<HoldReport>
   /** Releases connections; called once, also after a failure. */
   close(): Promise<void>
 }

@@ -3,6 +3,7 @@ import type { CommandRunner } from './command-runner.ts'
 import { backupCommand } from './commands/backup.ts'
 import { completionCommand } from './commands/completion.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { holdCommand } from './commands/hold.ts'
 import { initCommand } from './commands/init.ts'
 import { listCommand } from './commands/list.ts'
 import { restoreCommand } from './commands/restore.ts'
@@ -22,7 +23,7 @@ export interface ProgramParts {
 }
 
 /** Every verb, in the order of a host's life. */
-const verbs = [initCommand, doctorCommand, backupCommand, shipCommand, statusCommand, listCommand, showCommand, verifyCommand, restoreCommand]
+const verbs = [initCommand, doctorCommand, backupCommand, shipCommand, statusCommand, listCommand, showCommand, verifyCommand, restoreCommand, holdCommand]
 
 /** The commander program. It never exits: what it would exit for is thrown as a CommanderError. */
 export function buildProgram(parts: ProgramParts): Command {

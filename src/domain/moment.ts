@@ -4,6 +4,8 @@ import { parseDuration } from './duration.ts'
 /** What `--at` names. `ms` is a Unix time in milliseconds. */
 export type Moment = { kind: 'latest' } | { kind: 'time'; ms: number } | { kind: 'recovery-point'; id: string }
 
+/** The end of the year 9999: what four digits can say. */
+const latestMs = Date.UTC(10_000, 0, 1) - 1
 const recoveryPointId = /^\d{8}T\d{6}Z-[0-9a-z]{8}$/
 const relative = /^(\S+)\s+ago$/
 const dateTime =
@@ -40,6 +42,18 @@ export function parsePastTime(text: string, now: Date, options: MomentOptions = 
   }
   if (ms < 0) throw new PromDrError('USAGE', `${text} is before 1970`)
   return ms
+}
+
+/**
+ * A time that is still to come, as Unix milliseconds: RFC 3339 with its zone, or how long from now (`90d`, `in 90d`).
+ * @throws USAGE
+ */
+export function parseFutureTime(text: string, now: Date, options: MomentOptions = {}): number {
+  const trimmed = text.trim()
+  const after = /^(?:in\s+)?(\d\S*[a-z])$/.exec(trimmed)?.[1]
+  const ms = after === undefined ? parseDateTime(trimmed, options) : now.getTime() + parseDuration(after)
+  if (ms > now.getTime() && ms <= latestMs) return ms
+  throw new PromDrError('USAGE', `${text} is ${ms > latestMs ? 'too far away' : `in the past: it is now ${formatTime(now.getTime())}`}`, { hint: 'give a time that is still to come, such as 2030-01-01T00:00:00Z or 90d' })
 }
 
 function parseDateTime(text: string, options: MomentOptions): number {

@@ -18,6 +18,8 @@ export interface ListedRecoveryPoint {
   /** Where what was in memory is: in the recovery point, in the shipped WAL, or nowhere. */
   head: HeadPlace
   held: boolean
+  /** What holds it back from expiry, RFC 3339; `until` is null where the hold cannot be read, and so holds on. */
+  hold: { until: string | null; reason: string } | null
   /** Names of the repositories that have it. */
   repositories: string[]
 }

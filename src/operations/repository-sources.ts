@@ -1,8 +1,10 @@
 import { holdsTsdb } from '../domain/recovery-point.ts'
 import { type ErrorCode, PromDrError, hasCode, messageOf } from '../errors.ts'
+import { type Hold, isInForce } from '../domain/retention.ts'
 import { readFormat } from '../repository/format.ts'
+import { readHolds } from '../repository/holds.ts'
 import { formatKey, isInstanceName } from '../repository/layout.ts'
-import { listHeldIds, listInstances, readRecoveryPoints } from '../repository/recovery-points.ts'
+import { listInstances, readRecoveryPoints } from '../repository/recovery-points.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import { type NamedStore, chooseRepositories } from './backup.ts'
 
@@ -10,8 +12,8 @@ export interface SourceInstance {
   name: string
   /** Oldest first. */
   points: StoredRecoveryPoint[]
-  /** Ids that are held back from expiry. */
-  held: Set<string>
+  /** Those in force, by recovery point. */
+  holds: Map<string, Hold>
   damaged: { key: string; reason: string }[]
 }
 
@@ -77,8 +79,15 @@ export async function readSources(configured: readonly NamedStore[], request: { 
 
 async function readInstances({ name, store }: NamedStore, request: { instance?: string | undefined; signal?: AbortSignal | undefined }): Promise<RepositorySource> {
   const names = request.instance === undefined ? await listInstances(store, request) : [request.instance]
-  const instances = await Promise.all(names.map(async (instance) => ({ name: instance, ...(await readRecoveryPoints(store, instance, request)), held: await listHeldIds(store, instance, request) })))
+  const instances = await Promise.all(names.map(async (instance) => ({ name: instance, ...(await readRecoveryPoints(store, instance, request)), holds: await holdsInForce(store, instance, request) })))
   return { name, store, instances, damaged: [] }
+}
+
+async function holdsInForce(store: NamedStore['store'], instance: string, request: { signal?: AbortSignal | undefined }): Promise<Map<string, Hold>> {
+  const holds = await readHolds(store, instance, request)
+  if (holds.size === 0) return holds
+  const nowMs = (await store.now(request.signal === undefined ? {} : { signal: request.signal })).getTime()
+  return new Map([...holds].filter(([, hold]) => isInForce(hold, nowMs)))
 }
 
 /** Everything of a repository that could not be read, of all instances. */
@@ -103,6 +112,13 @@ export async function requireInstance(sources: Sources, instance: string, signal
 }
 
 /** Recovery points that a TSDB can be restored from. */
+/** What keeps a recovery point from expiry, in any of the repositories: the hold that ends last. `until` is null for one that cannot be read. */
+export function holdOn(sources: Pick<Sources, 'repositories'>, point: { instance: string; id: string }): { until: string | null; reason: string } | null {
+  const holds = sources.repositories.flatMap(({ instances }) => instances.flatMap(({ name, holds: of }) => (name === point.instance ? (of.get(point.id) ?? []) : [])))
+  const [last] = holds.sort((a, b) => (b.until ?? Number.MAX_VALUE) - (a.until ?? Number.MAX_VALUE))
+  return last === undefined ? null : { until: last.until === null ? null : new Date(last.until).toISOString(), reason: last.reason }
+}
+
 export function pointsOf(source: RepositorySource, instance: string): StoredRecoveryPoint[] {
   return allPointsOf(source, instance).filter(holdsTsdb)
 }

@@ -31,6 +31,8 @@ export interface ShowReport {
   minTime: string | null
   tiers: string[]
   held: boolean
+  /** What holds it back from expiry, RFC 3339; `until` is null where the hold cannot be read, and so holds on. */
+  hold: { until: string | null; reason: string } | null
   headIncluded: boolean
   /** Where what was in memory is: in the recovery point, in the shipped WAL, or nowhere. */
   head: HeadPlace

@@ -3,7 +3,7 @@ import { formatDuration } from '../domain/duration.ts'
 import { PromDrError } from '../errors.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import type { ReadContext } from './list.ts'
-import { type Sources, pointsOf, readSources, requireInstance } from './repository-sources.ts'
+import { type Sources, holdOn, pointsOf, readSources, requireInstance } from './repository-sources.ts'
 import type { ShowReport, ShowRequest } from './show-report.ts'
 
 /** One recovery point in full. @throws NO_RECOVERY_POINT, INSTANCE_NOT_FOUND */
@@ -24,7 +24,8 @@ export async function show(context: ReadContext & { instance: string }, request:
     minTime: isoOrNull(point.minTime),
     maxTime: isoOrNull(point.maxTime),
     tiers: point.tiers,
-    held: sources.repositories.some((other) => other.instances.some((candidate) => candidate.name === point.instance && candidate.held.has(point.id))),
+    held: holdOn(sources, point) !== null,
+    hold: holdOn(sources, point),
     headIncluded: headPlace(point.head) === 'stored',
     head: headPlace(point.head),
     source: {

@@ -90,6 +90,10 @@ export function holdsPrefix(instance: string): string {
   return `${instancePrefix(instance)}holds/`
 }
 
+export function holdKey(instance: string, id: string): string {
+  return `${holdsPrefix(instance)}${checkedId(id)}.json`
+}
+
 export function verificationsPrefix(instance: string): string {
   return `${instancePrefix(instance)}verifications/`
 }

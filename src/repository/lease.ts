@@ -99,6 +99,23 @@ export async function acquireLease(request: LeaseRequest): Promise<Lease> {
   }
 }
 
+/** How many runs of the verb hold a lease now, of this instance: one, none, or two that meet. One that cannot be read is live while it is young. */
+export async function liveLeases(store: ObjectStore, instance: string, request: { verb: LeaseRequest['verb']; signal?: AbortSignal | undefined }): Promise<number> {
+  const prefix = leasesPrefix(instance, request.verb)
+  let live = 0
+  for await (const object of store.list(prefix, signalOf(request))) {
+    const nowMs = (await store.now(signalOf(request))).getTime()
+    try {
+      const { releasedAt, expiresAt } = await readDocument(store, object.key, leaseSchema, request)
+      if (releasedAt === null && Date.parse(expiresAt) > nowMs) live += 1
+    } catch (error) {
+      if (!hasCode(error, 'OBJECT_NOT_FOUND', 'DAMAGED')) throw error
+      if (hasCode(error, 'DAMAGED') && object.modifiedAt.getTime() + leaseDurationMs > nowMs) live += 1
+    }
+  }
+  return live
+}
+
 async function refuseLiveLease(request: LeaseRequest, number: number, nowMs: number): Promise<void> {
   const key = leaseKey(request.instance, request.verb, number)
   let lease: LeaseDocument

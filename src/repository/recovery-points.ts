@@ -3,7 +3,7 @@ import { isRecoveryPointId } from '../domain/recovery-point.ts'
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import { createDocument, readDocument, signalOf } from './documents.ts'
-import { documentName, holdsPrefix, instancesPrefix, isInstanceName, recoveryPointKey, recoveryPointsPrefix } from './layout.ts'
+import { documentName, instancesPrefix, isInstanceName, recoveryPointKey, recoveryPointsPrefix } from './layout.ts'
 import { type StoredRecoveryPoint, fromManifest, manifestSchema, manifestVersion, toManifest } from './recovery-point-schema.ts'
 
 interface Options {
@@ -73,17 +73,6 @@ export async function readRecoveryPoints(store: ObjectStore, instance: string, o
   }
   const points = await Promise.all(ids.map((id) => limit(() => read(id))))
   return { points: points.filter((point) => point !== undefined), damaged }
-}
-
-/** Ids of the recovery points that are held back from expiry: a hold is there when its document is. */
-export async function listHeldIds(store: ObjectStore, instance: string, options: Options = {}): Promise<Set<string>> {
-  const prefix = holdsPrefix(instance)
-  const held = new Set<string>()
-  for await (const object of store.list(prefix, signalOf(options))) {
-    const id = documentName(object.key, prefix)
-    if (id !== undefined && isRecoveryPointId(id)) held.add(id)
-  }
-  return held
 }
 
 /**

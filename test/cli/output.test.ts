@@ -3,7 +3,7 @@ import { expectGolden } from '../support/golden.ts'
 import { damagedVerifyReport, refusedPlan, restoreReport, verifyReport } from './reports.ts'
 import { runInProcess } from './terminal.ts'
 
-const verbs = ['init', 'doctor', 'backup', 'ship', 'status', 'list', 'show', 'verify', 'restore', 'completion']
+const verbs = ['init', 'doctor', 'backup', 'ship', 'status', 'list', 'show', 'verify', 'restore', 'hold', 'completion']
 const id = '20261121T030000Z-79535b5f'
 
 describe('help', () => {
@@ -44,6 +44,7 @@ describe('reports for people', () => {
     ['ship', ['ship', '--once'], {}],
     ['status', ['status'], {}],
     ['restore-plan', ['restore', '--at', 'latest', '--dry-run'], { restore: async () => refusedPlan }],
+    ['hold', ['hold', id, '--until', '90d', '--reason', 'incident 4711'], {}],
     ['doctor', ['doctor'], {}],
     ['init', ['init'], {}],
     ['empty-list', ['list'], { list: async () => ({ instances: [], damaged: [], unreachable: [] }) }],

@@ -1,5 +1,6 @@
 import type { BackupReport } from '../../src/operations/backup-report.ts'
 import type { DoctorReport } from '../../src/operations/doctor-report.ts'
+import type { HoldReport } from '../../src/operations/hold-report.ts'
 import type { InitReport } from '../../src/operations/init-report.ts'
 import type { ListReport } from '../../src/operations/list-report.ts'
 import type { RestoreReport } from '../../src/operations/restore-report.ts'
@@ -60,8 +61,8 @@ export const listReport: ListReport = {
       gaps: [{ from: '2026-11-20T03:00:10.000Z', to: '2026-11-20T04:00:00.000Z', reason: 'segment 00000003 was removed before all of it was shipped', repository: 'near' }],
       branches: [{ generation: '20261119T061635Z-aaaaaaaa', repository: 'primary', from: '2026-11-19T06:16:35.000Z', to: '2026-11-19T08:00:00.000Z' }],
       recoveryPoints: [
-        { id, createdAt: '2026-11-21T03:00:00.412Z', maxTime: '2026-11-21T02:59:58.120Z', tiers: ['hourly', 'daily'], bytes: 123_456_789, blocks: 13, headIncluded: true, head: 'stored', held: true, repositories: ['primary', 'near'] },
-        { id: '20261120T030000Z-0000000a', createdAt: '2026-11-20T03:00:00.000Z', maxTime: null, tiers: [], bytes: 812, blocks: 0, headIncluded: false, head: 'wal', held: false, repositories: ['primary'] },
+        { id, createdAt: '2026-11-21T03:00:00.412Z', maxTime: '2026-11-21T02:59:58.120Z', tiers: ['hourly', 'daily'], bytes: 123_456_789, blocks: 13, headIncluded: true, head: 'stored', held: true, hold: { until: '2027-02-19T12:00:00.000Z', reason: 'incident 4711' }, repositories: ['primary', 'near'] },
+        { id: '20261120T030000Z-0000000a', createdAt: '2026-11-20T03:00:00.000Z', maxTime: null, tiers: [], bytes: 812, blocks: 0, headIncluded: false, head: 'wal', held: false, hold: null, repositories: ['primary'] },
       ],
     },
   ],
@@ -78,6 +79,7 @@ export const showReport: ShowReport = {
   minTime: '2026-11-01T00:00:00.000Z',
   tiers: ['hourly'],
   held: false,
+  hold: null,
   headIncluded: true, head: 'stored',
   source: { prometheusVersion: '2.42.0', dataDir: '/var/lib/prometheus/metrics2', hostname: 'prom-a.example', externalLabels: { replica: 'a', site: 'eu "1"' }, retention: '15d' },
   blocks: [
@@ -88,6 +90,18 @@ export const showReport: ShowReport = {
   archives: [],
   knownAnswers: { series: 50, samples: 2980, queries: ['count(up)'], dropped: 0 },
   cost: { uploadedBytes: 20_971_520, reusedBytes: 102_485_269, durationMs: 64_210 },
+}
+
+export const holdReport: HoldReport = {
+  id,
+  instance: 'prom-a',
+  until: '2027-02-19T12:00:00.000Z',
+  reason: 'incident 4711',
+  repositories: [
+    { name: 'primary', url: 's3://monitoring-dr/eu', result: 'held' },
+    { name: 'near', url: 'file:///near', result: 'absent' },
+    { name: 'second', url: 's3://monitoring-dr/us', result: 'failed', error: { code: 'STORE_UNREACHABLE', message: 'it did not answer' } },
+  ],
 }
 
 export const verifyReport: VerifyReport = {

@@ -25,6 +25,16 @@ describe('what a command asks for', () => {
     expect(await requestOf(['show', id, '-i', 'b'])).toEqual({ id, instance: 'b', repositories: [] })
   })
 
+  test('hold', async () => {
+    expect(await requestOf(['hold', id, '--until', '90d', '--reason', ' incident 4711 ', '-i', 'b'])).toEqual({ id, instance: 'b', repositories: [], hold: { until: new Date('2027-02-19T12:00:00Z'), reason: 'incident 4711' } })
+    expect(await requestOf(['hold', id, '--release'])).toEqual({ id, repositories: [], hold: undefined })
+    for (const until of ['1h ago', '2020-01-01T00:00:00Z', '2027-01-01']) {
+      const { code, stderr, calls } = await runInProcess(['hold', id, '--until', until, '--reason', 'x'])
+      expect({ code, verbs: calls.map(({ verb }) => verb) }).toEqual({ code: 2, verbs: ['close'] })
+      expect(stderr).toContain(until)
+    }
+  })
+
   test('verify', async () => {
     expect(await requestOf(['verify'])).toEqual({ ids: [], repositories: [], readData: false, startServer: false })
     expect(await requestOf(['verify', id, '20261121T030000Z-00000000', '--start-server', '--read-data'])).toEqual({ ids: [id, '20261121T030000Z-00000000'], repositories: [], readData: true, startServer: true })
@@ -77,6 +87,8 @@ describe('mistakes in the command line are exit code 2, before anything is opene
     [['backup', '--head', 'some'], 'always, never', 'prom-dr --help'],
     [['backup', 'extra'], 'too many arguments', ''],
     [['--log-level', 'loud', 'list'], 'debug', ''],
+    [['hold', id, '--until', '90d'], 'a hold needs --reason', 'incident'],
+    [['hold', id, '--release', '--until', '90d'], '--release stands beside', ''],
     [['restore'], "required option '--at <moment>' not specified", ''],
     [['show'], "missing required argument 'id'", ''],
     [['show', 'newest'], '"newest" is not the id of a recovery point', 'prom-dr list'],

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { formatTime, parseMoment, parsePastTime } from '../../src/domain/moment.ts'
+import { formatTime, parseFutureTime, parseMoment, parsePastTime } from '../../src/domain/moment.ts'
 import { PromDrError } from '../../src/errors.ts'
 
 const now = new Date('2026-11-21T12:00:00Z')
@@ -98,5 +98,17 @@ describe('parseMoment', () => {
       }),
       { numRuns: 60 },
     )
+  })
+})
+
+describe('a time that is to come', () => {
+  test('is a time with its zone, or how long from now', () => {
+    expect(parseFutureTime('2027-01-01T00:00:00+01:00', now)).toBe(Date.UTC(2026, 11, 31, 23))
+    expect(parseFutureTime('90d', now)).toBe(now.getTime() + 90 * 86_400_000)
+    expect(parseFutureTime(' in 1d12h ', now)).toBe(now.getTime() + 36 * 3_600_000)
+  })
+
+  test.each(['2026-11-21T12:00:00Z', '2020-01-01T00:00:00Z', '2027-01-01T00:00:00', 'soon', '90', '0d', '100000000y'])('is not %s', (text) => {
+    expect(() => parseFutureTime(text, now, { localTimeZone: 'Europe/Berlin' })).toThrow(expect.objectContaining({ code: 'USAGE' }))
   })
 })

@@ -42,7 +42,7 @@ function row(point: ListedRecoveryPoint): string[] {
     String(point.blocks),
     formatByteSize(point.bytes),
     point.head === 'stored' ? 'yes' : point.head === 'wal' ? 'in the WAL' : point.head === 'none' ? 'components alone' : 'no',
-    [...point.tiers, ...(point.held ? ['held'] : [])].join(',') || '-',
+    [...point.tiers, ...(point.hold === null ? [] : [`held${point.hold.until === null ? '' : ` until ${formatInstant(point.hold.until)}`}`])].join(',') || '-',
     point.repositories.join(','),
   ]
 }

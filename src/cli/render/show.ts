@@ -10,7 +10,7 @@ export function renderShow(report: ShowReport, style: Style): string {
     [
       ['made', formatInstant(report.createdAt)],
       ['samples', `${formatInstant(report.minTime)} to ${formatInstant(report.maxTime)}`],
-      ['tiers', `${report.tiers.join(', ') || 'none'}${report.held ? '; held' : ''}`],
+      ['tiers', `${report.tiers.join(', ') || 'none'}${report.hold === null ? '' : `; held${report.hold.until === null ? '' : ` until ${formatInstant(report.hold.until)}`}: ${report.hold.reason}`}`],
       ['head', report.head === 'stored' ? 'included' : report.head === 'none' ? 'no TSDB: components alone' : report.head === 'wal' ? 'in the shipped WAL: without it, samples newer than the blocks are missing' : 'not included: samples newer than the blocks are missing'],
       ['server', `Prometheus ${source.prometheusVersion} on ${source.hostname}, data in ${source.dataDir}, retention ${source.retention}`],
       ['external labels', labels.join(', ') || 'none'],
