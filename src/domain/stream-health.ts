@@ -4,13 +4,16 @@ export interface ProtectionFacts {
   newestSampleMs: number | null
   heartbeatAtMs: number | null
   lastRecoveryPointAtMs: number | null
+  /** The log can be restored without any recovery point. */
+  restoresAlone: boolean
   /** A sign of life older than this means that nothing ships any more. */
   silentAfterMs: number
 }
 
 /**
  * `shipper-dead`: it gives no sign of life, so that what the server collects now would be lost. `idle`: it lives, but the server has no new
- * samples. `no-recovery-point`: a log alone restores nothing. `not-shipped`: only recovery points protect it.
+ * samples. `no-recovery-point`: there is none, and the log
+ * needs one. `not-shipped`: only recovery points protect it.
  */
 export type ProtectionHealth = 'ok' | 'idle' | 'shipper-dead' | 'not-shipped' | 'no-recovery-point'
 
@@ -20,7 +23,8 @@ const idleAfterMs = 5 * 60_000
 /** The worst that is true comes first: a dead shipper loses data, an idle server has none to lose. */
 export function judgeProtection(facts: ProtectionFacts): { health: ProtectionHealth; reason: string } {
   const { nowMs, newestSampleMs, heartbeatAtMs, lastRecoveryPointAtMs, silentAfterMs } = facts
-  if (lastRecoveryPointAtMs === null) return { health: 'no-recovery-point', reason: 'there is no recovery point: run "prom-dr backup"' }
+  const restorable = lastRecoveryPointAtMs !== null || facts.restoresAlone
+  if (!restorable) return { health: 'no-recovery-point', reason: 'there is no recovery point: run "prom-dr backup"' }
   if (heartbeatAtMs === null) return { health: 'not-shipped', reason: 'the WAL is not shipped: what is newer than the last recovery point would be lost; run "prom-dr ship"' }
   if (nowMs - heartbeatAtMs > silentAfterMs) return { health: 'shipper-dead', reason: 'the shipper has given no sign of life since then: is "prom-dr ship" running, and does it reach the repository?' }
   if (newestSampleMs === null || nowMs - newestSampleMs > idleAfterMs) return { health: 'idle', reason: 'the shipper lives, but the server has logged no new samples: is Prometheus running and scraping?' }

@@ -2,10 +2,11 @@ import { windowBeforeLog } from '../domain/later-blocks.ts'
 import { exactWindows, streamGaps } from '../domain/reachable.ts'
 import { headPlace, recoveryPointBytes } from '../domain/recovery-point.ts'
 import { newestTimeline } from '../domain/wal-plan.ts'
+import { standaloneBases } from '../domain/standalone-log.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import type { NamedStore } from './backup.ts'
 import type { ListReport, ListRequest, ListedRecoveryPoint, RecoverableWindow } from './list-report.ts'
-import { damageOf, holdOn, pointsOf, readSources } from './repository-sources.ts'
+import { damageOf, pointsOf, readSources } from './repository-sources.ts'
 import { type ReadStream, readStreams } from './wal-streams.ts'
 
 export interface ReadContext {
@@ -24,8 +25,11 @@ export async function list(context: ReadContext, request: ListRequest): Promise<
       const instance = source.instances.find((candidate) => candidate.name === name)
       for (const point of instance?.points ?? []) {
         const known = listed.get(point.id)
-        if (known === undefined) listed.set(point.id, describe(point, source.name, holdOn(sources, point)))
-        else known.repositories.push(source.name)
+        if (known === undefined) listed.set(point.id, describe(point, source.name, instance?.held.has(point.id) === true))
+        else {
+          known.repositories.push(source.name)
+          known.held ||= instance?.held.has(point.id) === true
+        }
       }
     }
     const recoveryPoints = [...listed.values()].sort((a, b) => (a.createdAt < b.createdAt ? -1 : a.createdAt > b.createdAt ? 1 : a.id < b.id ? -1 : 1))
@@ -39,7 +43,7 @@ export async function list(context: ReadContext, request: ListRequest): Promise<
 
 /** Any moment that the log reaches, or blocks that replaced it; beside them the recovery points themselves, in runs. */
 function windows(points: readonly StoredRecoveryPoint[], streams: readonly ReadStream[]): RecoverableWindow[] {
-  const byLog = exactWindows(points, streams)
+  const byLog = exactWindows([...points, ...standaloneBases(streams)], streams)
   const older = windowBeforeLog(points, streams)
   const exact = [...(older === undefined ? [] : [{ ...older, by: 'later-blocks' as const }]), ...byLog.map((window) => ({ ...window, by: 'log' as const }))]
   const times = [...new Set(points.map((point) => point.createdAt))].sort((a, b) => a - b)
@@ -70,7 +74,7 @@ function iso(ms: number): string {
   return new Date(ms).toISOString()
 }
 
-function describe(point: StoredRecoveryPoint, repository: string, hold: ListedRecoveryPoint['hold']): ListedRecoveryPoint {
+function describe(point: StoredRecoveryPoint, repository: string, held: boolean): ListedRecoveryPoint {
   return {
     id: point.id,
     createdAt: new Date(point.createdAt).toISOString(),
@@ -80,8 +84,7 @@ function describe(point: StoredRecoveryPoint, repository: string, hold: ListedRe
     blocks: point.blocks.length + (point.head.kind === 'block' ? 1 : 0),
     headIncluded: headPlace(point.head) === 'stored',
     head: headPlace(point.head),
-    held: hold !== null,
-    hold,
+    held,
     repositories: [repository],
   }
 }

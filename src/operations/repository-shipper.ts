@@ -2,6 +2,7 @@ import type { WalLog, WalPosition } from '../domain/wal-stream.ts'
 import { PromDrError, hasCode } from '../errors.ts'
 import { type Generation, readCheckpoints, readDeletions, readGenerations, writeHeartbeat } from '../repository/wal-stream.ts'
 import type { Logger } from '../system/logger.ts'
+import { listBlocks } from '../tsdb/data-directory.ts'
 import { readRestored } from '../tsdb/restore-directory.ts'
 import { readLocalLog } from '../tsdb/wal-source.ts'
 import { oldestSampleMs } from '../tsdb/wal-tail.ts'
@@ -262,9 +263,11 @@ async function begin(context: RepositoryShipperContext, why: { reason: string; p
   const { segments, checkpoint } = await readLocalLog(context.dataDir, 'wal')
   const firstSegment = checkpoint === undefined ? (segments[0]?.number ?? 0) : checkpoint.segment + 1
   const bound = await newestInOrderMs(context.dataDir)
+  // After the log: what compaction takes from it meanwhile is in a block that is counted.
+  const blocks = (await listBlocks(context.dataDir)).blocks.length
   const oldestMs = checkpoint === undefined ? await oldestSampleMs(segments) : bound
   const gap = why.newestSampleMs !== null && oldestMs !== null && oldestMs > why.newestSampleMs ? { from: why.newestSampleMs, to: oldestMs, reason: why.reason } : null
-  const generation = await beginGeneration(context, { reason: why.reason, firstSegment, checkpoint: checkpoint?.segment ?? null, bound, parent: why.parent, gap })
+  const generation = await beginGeneration(context, { reason: why.reason, firstSegment, checkpoint: checkpoint?.segment ?? null, bound, blocks, parent: why.parent, gap })
   return { generation, wal: WalShipper.start(ofTails(context), generation.id, { log: 'wal', segment: firstSegment }), wbl: await startWbl(context, generation.id), unsealed: [] }
 }
 

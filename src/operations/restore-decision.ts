@@ -1,12 +1,14 @@
 import { type KnownAnswers, answersUntil } from '../domain/known-answers.ts'
 import { cutAt, joinLaterBlocks, laterPoints } from '../domain/later-blocks.ts'
-import type { RestorePlan } from '../domain/restore-plan.ts'
+import { type RestorePlan, planRestore } from '../domain/restore-plan.ts'
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
-import { type Sources, pointsOf } from './repository-sources.ts'
+import { type Sources, pointsOf, requireInstance } from './repository-sources.ts'
 import { type RestoreChoice, chooseRestore } from './restore-choice.ts'
 import type { RestoreRequest } from './restore-report.ts'
 import { type StreamChoice, chooseStream, withStream } from './restore-stream.ts'
+import { standalonePoints } from './standalone-points.ts'
+import { readStreams } from './wal-streams.ts'
 
 /** Prometheus's own default. */
 const defaultScrapeTimeoutMs = 10_000
@@ -38,11 +40,26 @@ export async function decideRestore(sources: Sources, request: DecisionRequest):
     const stream = await chooseStream(sources, { ...request, damaged: request.damagedLog })
     if (stream === 'later-blocks') return await decideLaterBlocks(sources, request)
     const at = stream === undefined ? request.at : { kind: 'recovery-point' as const, id: stream.replay.baseId }
-    const choice = await chooseRestore(sources, { ...request, at })
+    const choice = stream?.alone === undefined ? await chooseRestore(sources, { ...request, at }) : choiceOf(sources, stream, stream.alone)
     return { choice, stream, later: undefined, plan: stream === undefined ? choice.plan : withStream(choice.plan, stream, { slackMs: slackMs(choice.plan.point), includeDeletes: request.includeDeletes }) }
   } catch (error) {
     throw hasCode(error, 'MOMENT_UNREACHABLE') ? withLaterBlocks(error, sources, request) : error
   }
+}
+
+/** As `requireInstance`; a log that needs no recovery point is as good as one. @throws INSTANCE_NOT_FOUND */
+export async function requireRestorable(sources: Sources, instance: string, signal: AbortSignal): Promise<void> {
+  try {
+    await requireInstance(sources, instance, signal)
+  } catch (error) {
+    if (!hasCode(error, 'INSTANCE_NOT_FOUND') || (await standalonePoints((await readStreams(sources.repositories, { instance, signal })).streams)).length === 0) throw error
+  }
+}
+
+/** A log that needs no recovery point: there are no other objects to look for. */
+function choiceOf(sources: Sources, { stream }: StreamChoice, alone: StoredRecoveryPoint): RestoreChoice {
+  const plan = planRestore([{ name: stream.repository, points: [alone] }], { kind: 'recovery-point', id: alone.id }, { nearest: false })
+  return { plan, sources: sources.repositories, lost: new Map(), repaired: [] }
 }
 
 /** How long after a moment its samples may still be logged: a scrape that began before it has its timeout to end. */

@@ -29,7 +29,10 @@ export interface RestoreRequest {
 
 export interface RestorePlanReport {
   instance: string
-  recoveryPoint: string
+  /** Null where the log needs none: it goes on from nothing. */
+  recoveryPoint: string | null
+  /** Of the log that is replayed; absent where blocks alone are restored. */
+  generation?: string
   repository: string
   requestedAt: string
   recoverableAt: string | null

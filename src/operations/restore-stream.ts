@@ -6,6 +6,7 @@ import { PromDrError } from '../errors.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import { deletionsFor } from './block-deletions.ts'
 import { type Sources, pointsOf } from './repository-sources.ts'
+import { standalonePoints } from './standalone-points.ts'
 import { type ReadStream, type ReadStreams, type StreamDamage, objectName, readStreams, withoutObjects } from './wal-streams.ts'
 
 /** The log that a restore replays, and the moment it is cut at. */
@@ -18,6 +19,8 @@ export interface StreamChoice {
   damaged: readonly StreamDamage[]
   /** True when it is not the moment that was asked for but the one before it. */
   nearest: boolean
+  /** What the log is replayed onto where that is nothing; undefined where it is a recovery point. */
+  alone: StoredRecoveryPoint | undefined
 }
 
 export interface StreamRequest {
@@ -40,12 +43,14 @@ export interface StreamRequest {
  */
 export async function chooseStream(sources: Sources, request: StreamRequest): Promise<StreamChoice | 'later-blocks' | undefined> {
   const { instance, generation, damaged = new Map<string, string>() } = request
-  const points = sources.repositories.flatMap((source) => pointsOf(source, instance))
-  const at = momentOf(request.at, points)
+  const stored = sources.repositories.flatMap((source) => pointsOf(source, instance))
+  const at = momentOf(request.at, stored)
   if (at.kind === 'recovery-point') return undefined
   const read = await readStreams(sources.repositories, request)
-  const left = { streams: withoutObjects(read.streams, damaged), damaged: read.damaged }
+  const alone = await standalonePoints(read.streams)
+  const left = { streams: withoutObjects(read.streams, damaged), damaged: read.damaged, alone }
   const { streams } = left
+  const points = [...stored, ...alone]
   requireGeneration(streams, generation)
   if (streams.length === 0) return at.kind === 'time' && takesLaterBlocks(points, [], { ...request, atMs: at.ms }) ? 'later-blocks' : undefined
   if (at.kind === 'latest') {
@@ -92,8 +97,12 @@ function requireGeneration(streams: readonly ReadStream[], generation: string | 
   throw new PromDrError('MOMENT_UNREACHABLE', `there is no generation ${generation} of the WAL`, { hint: known.length === 0 ? 'nothing was shipped for this instance' : `there are ${known.join(', ')}` })
 }
 
+interface Planned extends ReadStreams {
+  alone: readonly StoredRecoveryPoint[]
+}
+
 /** The end of the log before a moment that cannot be reached, when it is later than the recovery point before it. */
-function before(points: readonly StoredRecoveryPoint[], read: ReadStreams, request: StreamRequest & { atMs: number; damaged: ReadonlyMap<string, string> }): StreamChoice | undefined {
+function before(points: readonly StoredRecoveryPoint[], read: Planned, request: StreamRequest & { atMs: number; damaged: ReadonlyMap<string, string> }): StreamChoice | undefined {
   const { atMs, generation } = request
   const { streams } = read
   const damaged = new Map([...request.damaged, ...read.damaged.map(({ repository, key, reason }) => [objectName(repository, key), reason] as const)])
@@ -128,10 +137,10 @@ function isoOf(ms: number): string | null {
   return Number.isFinite(ms) ? new Date(ms).toISOString() : null
 }
 
-function choice(replay: WalReplay, { streams, damaged }: ReadStreams, { nearest }: Pick<StreamChoice, 'nearest'>): StreamChoice {
+function choice(replay: WalReplay, { streams, damaged, alone }: Planned, { nearest }: Pick<StreamChoice, 'nearest'>): StreamChoice {
   const stream = streams.find((candidate) => candidate.repository === replay.repository && candidate.generation.id === replay.generation)
   if (stream === undefined) throw new PromDrError('INTERNAL', `the stream ${replay.generation} was planned with but is not there`)
-  return { replay, stream, atMs: replay.cutAt, nearest, damaged }
+  return { replay, stream, atMs: replay.cutAt, nearest, damaged, alone: alone.find(({ id }) => id === replay.baseId) }
 }
 
 /**

@@ -13,9 +13,9 @@ import { makeDirectory } from '../tsdb/data-directory-access.ts'
 import { type IncompleteRestore, clearLeftovers, clearLog, handOver, placeRestore, replacedPrefix, stagingPath, writeIncomplete } from '../tsdb/restore-directory.ts'
 import { type AnswerCheck, type StartServer, checkAnswers } from './answer-check.ts'
 import type { NamedStore } from './backup.ts'
-import { type Sources, damageOf, readSources, requireInstance } from './repository-sources.ts'
+import { type Sources, damageOf, readSources } from './repository-sources.ts'
 import { cutBlocks } from './restore-cut.ts'
-import { type RestoreDecision, answersLeft, decideRestore, slackMs, withoutAnswers } from './restore-decision.ts'
+import { type RestoreDecision, answersLeft, decideRestore, requireRestorable, slackMs, withoutAnswers } from './restore-decision.ts'
 import { type FetchOutcome, fetchBlocks } from './restore-fetch.ts'
 import type { StreamChoice } from './restore-stream.ts'
 import { type ReplayOutcome, writeReplay } from './restore-wal.ts'
@@ -52,7 +52,7 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
   const instance = request.instance ?? context.instance
   const target = resolve(request.target ?? context.settings.target ?? missingTarget())
   const sources = await watch.time('read repositories', () => readSources(context.repositories, { repositories: request.repositories, instance, signal: context.signal }))
-  await requireInstance(sources, instance, context.signal)
+  await requireRestorable(sources, instance, context.signal)
   const damagedLog = new Map<string, string>()
   const decision = await watch.time('plan', () => choosePlan(context, { sources, instance, request, damagedLog }))
   const { plan } = decision
@@ -251,7 +251,8 @@ function planReport(run: Run): RestorePlanReport {
   const requested = new Date(asked).toISOString()
   return {
     instance: run.instance,
-    recoveryPoint: plan.point.id,
+    recoveryPoint: run.stream?.alone === undefined ? plan.point.id : null,
+    ...(run.stream !== undefined && { generation: run.stream.replay.generation }),
     repository: plan.sources[0] ?? '',
     requestedAt: requested,
     recoverableAt: isoOrNull(plan.recoverableAt),

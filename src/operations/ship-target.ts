@@ -7,12 +7,13 @@ import { type Lease, acquireLease, leaseRenewalMs } from '../repository/lease.ts
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { ProcessIdentity } from '../system/machine.ts'
-import type { NamedStore } from './backup-context.ts'
+import type { BackupContext, NamedStore } from './backup-context.ts'
 import type { BackUp } from './gap-closer.ts'
 import type { Follower } from './log-keeper.ts'
 import type { LogGrowth } from './log-growth.ts'
 import { RepositoryShipper, type RepositoryShipperContext } from './repository-shipper.ts'
 import type { ShipRequest, ShippedRepository } from './ship-report.ts'
+import { shipSource } from './ship-source.ts'
 import { WakeUp } from './wake-up.ts'
 
 export interface ShipContext {
@@ -23,6 +24,8 @@ export interface ShipContext {
   settings: { intervalMs: number; partBytes: number; holdBytes: number; windowMs: number }
   self: ProcessIdentity
   isDead(other: ProcessIdentity): boolean
+  /** Of a user and a group; default: nobody knows them. */
+  ownerNames?: BackupContext['ownerNames'] | undefined
   /** Undefined where recovery points are the operator's alone. */
   backUp?: BackUp | undefined
   clock: Clock
@@ -127,7 +130,7 @@ export class ShipTarget {
   #shipperContext(context: ShipContext, { dataDir, growth, tailSignal }: Run): RepositoryShipperContext {
     const { instance, self, settings, clock, logger, signal } = context
     const { partBytes, windowMs } = settings
-    return { store: this.repository.store, instance, dataDir, machineId: self.machineId, partBytes, windowMs, growth, now: () => clock.now(), logger, signal, tailSignal }
+    return { store: this.repository.store, instance, dataDir, machineId: self.machineId, source: () => shipSource(context, dataDir), partBytes, windowMs, growth, now: () => clock.now(), logger, signal, tailSignal }
   }
 }
 

@@ -9,7 +9,7 @@ export interface StatusRequest {
 /** How far one repository has got. Times are RFC 3339. */
 export interface RepositoryStatus {
   name: string
-  /** What would be lost if the host vanished now: now less the newest shipped sample; null when none was shipped, or there is no recovery point that the log could be replayed onto. */
+  /** What would be lost if the host vanished now: now less the newest shipped sample; null when none was shipped, or there is no recovery point and the log needs one. */
   rpoSeconds: number | null
   /** `segment:offset` of the newest generation. */
   shippedTo: string | null

@@ -1,3 +1,4 @@
+import { restoresAlone } from '../domain/standalone-log.ts'
 import { judgeProtection } from '../domain/stream-health.ts'
 import { formatPosition } from '../domain/wal-stream.ts'
 import { readVerifications } from '../repository/records.ts'
@@ -47,6 +48,8 @@ interface Measured {
   newestSampleMs: number | null
   heartbeatAtMs: number | null
   lastRecoveryPointAtMs: number | null
+  /** Its newest log is restored without any recovery point. */
+  restoresAlone: boolean
 }
 
 function measure(source: RepositorySource, instance: string, streams: Awaited<ReturnType<typeof readStreams>>['streams']): Measured {
@@ -57,6 +60,7 @@ function measure(source: RepositorySource, instance: string, streams: Awaited<Re
     name: source.name,
     generation: newest?.generation.id ?? null,
     shippedTo: ends[0] === undefined ? null : formatPosition(ends[0]),
+    restoresAlone: restoresAlone(streams),
     newestSampleMs: latest(pieces.map((piece) => piece.newestSample)),
     heartbeatAtMs: latest(streams.map((stream) => stream.heartbeat?.at ?? null)),
     lastRecoveryPointAtMs: latest(pointsOf(source, instance).map((point) => point.createdAt)),
@@ -67,7 +71,7 @@ function describe(of: { name: string; verifiedAt: string | null; nowMs: number; 
   const { nowMs, silentAfterMs } = of
   const show = (one: Measured): RepositoryStatus => ({
     name: one.name,
-    rpoSeconds: one.newestSampleMs === null || one.lastRecoveryPointAtMs === null ? null : Math.max(0, (nowMs - one.newestSampleMs) / 1000),
+    rpoSeconds: one.newestSampleMs === null || (one.lastRecoveryPointAtMs === null && !one.restoresAlone) ? null : Math.max(0, (nowMs - one.newestSampleMs) / 1000),
     shippedTo: one.shippedTo,
     generation: one.generation,
     newestSample: iso(one.newestSampleMs),
@@ -77,7 +81,7 @@ function describe(of: { name: string; verifiedAt: string | null; nowMs: number; 
   const [furthest] = [...measured].sort((a, b) => (b.newestSampleMs ?? 0) - (a.newestSampleMs ?? 0) || (b.lastRecoveryPointAtMs ?? 0) - (a.lastRecoveryPointAtMs ?? 0))
   const heartbeatAtMs = latest(measured.map((one) => one.heartbeatAtMs))
   const lastRecoveryPointAtMs = latest(measured.map((one) => one.lastRecoveryPointAtMs))
-  const judged = judgeProtection({ nowMs, newestSampleMs: furthest?.newestSampleMs ?? null, heartbeatAtMs, lastRecoveryPointAtMs, silentAfterMs })
+  const judged = judgeProtection({ nowMs, newestSampleMs: furthest?.newestSampleMs ?? null, heartbeatAtMs, lastRecoveryPointAtMs, restoresAlone: measured.some((one) => one.restoresAlone), silentAfterMs })
   return {
     ...show(furthest as Measured),
     name: of.name,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { exactWindows, streamGaps } from '../domain/reachable.ts'
+import { standaloneBases } from '../domain/standalone-log.ts'
 import { groupOf } from '../domain/read-subset.ts'
 import { segmentRuns } from '../domain/wal-plan.ts'
 import { type WalPiece, comparePositions, formatPosition } from '../domain/wal-stream.ts'
@@ -74,10 +75,12 @@ async function lostEnd(source: RepositorySource, stream: ReadStream, signal: Abo
   return [damage(heartbeatKey(instance, generation.id), `the log was shipped up to ${formatPosition(heartbeat)}, but ends before it`)]
 }
 
-/** A log that goes on from blocks which no recovery point has restores nothing. Before the first backup that is no damage. */
+/** A log that goes on from blocks which no recovery point has restores nothing. Before the first backup that is no damage, unless the log
+ * needs none. */
 function withoutBase(source: RepositorySource, stream: ReadStream): ListedDamage | undefined {
   const later = pointsOf(source, stream.instance).filter((point) => point.createdAt > stream.generation.startedAt)
-  if (stream.wal.length === 0 || later.length === 0 || exactWindows(pointsOf(source, stream.instance), [stream]).length > 0) return undefined
+  const bases = standaloneBases([stream])
+  if (stream.wal.length === 0 || later.length + bases.length === 0 || exactWindows([...pointsOf(source, stream.instance), ...bases], [stream]).length > 0) return undefined
   return damage(generationPrefix(stream.instance, stream.generation.id), 'no recovery point has the blocks that this log goes on from, or its first piece or checkpoint is missing: it restores nothing')
 }
 

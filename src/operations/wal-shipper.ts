@@ -2,8 +2,9 @@ import { createHash, randomBytes, type Hash } from 'node:crypto'
 import { recoveryPointId } from '../domain/recovery-point.ts'
 import { type LocalTail, decideShip } from '../domain/ship-decision.ts'
 import { type SegmentEnd, type WalChain, type WalLog, type WalPiece, type WalPosition, chainFrom, formatPosition } from '../domain/wal-stream.ts'
+import type { Source } from '../domain/recovery-point.ts'
 import type { PromDrError } from '../errors.ts'
-import { type Generation, createGeneration, listPieces, readCheckpoints, storePiece } from '../repository/wal-stream.ts'
+import { type Generation, createGeneration, generationVersion, listPieces, readCheckpoints, storePiece } from '../repository/wal-stream.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import { type LocalSegment, readLocalLog } from '../tsdb/wal-source.ts'
 import { type Tail, type UnknownRecord, hashPrefix, lastOf, readTail } from '../tsdb/wal-tail.ts'
@@ -14,6 +15,8 @@ export interface ShipperContext {
   instance: string
   dataDir: string
   machineId: string
+  /** What a restore has to know of the server; undefined while it does not answer. */
+  source?: (() => Promise<Source | undefined>) | undefined
   /** Bytes of the log in one part, before compression. */
   partBytes: number
   /** Of each log, shared by all repositories. */
@@ -276,9 +279,10 @@ function nameOf(segment: number): string {
 }
 
 /** Opens a new generation. @returns it */
-export async function beginGeneration(context: ShipperContext, begin: Pick<Generation, 'reason' | 'firstSegment' | 'checkpoint' | 'bound' | 'parent' | 'gap'>): Promise<Generation> {
+export async function beginGeneration(context: ShipperContext, begin: Pick<Generation, 'reason' | 'firstSegment' | 'checkpoint' | 'bound' | 'blocks' | 'parent' | 'gap'>): Promise<Generation> {
+  const source = await context.source?.()
   const now = context.now()
-  const generation: Generation = { id: recoveryPointId(now, randomBytes(4).toString('hex')), startedAt: now.getTime(), machineId: context.machineId, dataDir: context.dataDir, ...begin }
+  const generation: Generation = { version: generationVersion, ...(source !== undefined && { source }), id: recoveryPointId(now, randomBytes(4).toString('hex')), startedAt: now.getTime(), machineId: context.machineId, dataDir: context.dataDir, ...begin }
   await createGeneration(context.store, context.instance, { generation, signal: context.signal })
   return generation
 }

@@ -35,6 +35,19 @@ const blockSchema = z.looseObject({
 
 const labels = z.record(z.string(), z.string())
 
+/** The server that something is of. */
+export const sourceSchema = z.looseObject({
+  prometheusVersion: z.string(),
+  hostname: z.string(),
+  dataDir: z.string(),
+  owner: z.looseObject({ uid: count, gid: count, user: z.string().nullable(), group: z.string().nullable() }),
+  retention: z.looseObject({ timeMs: z.number().nullable(), sizeBytes: z.number().nullable() }),
+  externalLabels: labels,
+  scrapeTimeoutMs: count.optional(),
+  outOfOrderWindowMs: count.optional(),
+  flags: labels,
+})
+
 export const manifestSchema = z.looseObject({
   version: z.number().int().positive(),
   id: z.string().refine(isRecoveryPointId, 'not a recovery point id'),
@@ -43,17 +56,7 @@ export const manifestSchema = z.looseObject({
   minTime: time.nullable(),
   maxTime: time.nullable(),
   tiers: z.array(z.enum(tiers)),
-  source: z.looseObject({
-    prometheusVersion: z.string(),
-    hostname: z.string(),
-    dataDir: z.string(),
-    owner: z.looseObject({ uid: count, gid: count, user: z.string().nullable(), group: z.string().nullable() }),
-    retention: z.looseObject({ timeMs: z.number().nullable(), sizeBytes: z.number().nullable() }),
-    externalLabels: labels,
-    scrapeTimeoutMs: count.optional(),
-    outOfOrderWindowMs: count.optional(),
-    flags: labels,
-  }),
+  source: sourceSchema,
   blocks: z.array(blockSchema).refine((blocks) => new Set(blocks.map((block) => block.ulid)).size === blocks.length, 'a block is named once'),
   head: z.discriminatedUnion('kind', [
     z.looseObject({ kind: z.literal('block'), block: blockSchema }),

@@ -1,9 +1,11 @@
 import { z } from 'zod'
 import { type PromDrError, hasCode } from '../errors.ts'
+import type { Source } from '../domain/recovery-point.ts'
 import type { WalLog, WalPiece } from '../domain/wal-stream.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import { bytesBody } from '../stores/object-store.ts'
 import { createDocument, putDocument, readDocument, signalOf } from './documents.ts'
+import { sourceSchema } from './recovery-point-schema.ts'
 import { compressWal, packedBody } from './wal-compression.ts'
 import {
   checkpointFileName, checkpointPrefix, deletionsPrefix, generationKey, generationPrefix, heartbeatKey, isGenerationId,
@@ -19,10 +21,15 @@ interface Tolerance {
   onDamage?: ((error: PromDrError) => void) | undefined
 }
 
+/** The newest version of a generation's document that this program writes and reads. */
+export const generationVersion = 2
+
 const gap = z.object({ from: z.number().nullable(), to: z.number(), reason: z.string() })
 
 /** One unbroken history of a WAL. A new one begins whenever the bytes do not continue those that were shipped. */
 const generationSchema = z.object({
+  /** Absent in generations of version 1, which say nothing of blocks and source. */
+  version: z.number().int().positive().optional(),
   id: z.string().refine(isGenerationId),
   startedAt: z.number().int(),
   /** Why it began. */
@@ -35,12 +42,16 @@ const generationSchema = z.object({
   checkpoint: z.number().int().nonnegative().nullable(),
   /** End of the newest in-order block when it began, ms: samples before it may be in no log. Null when there was no block. */
   bound: z.number().int().nullable(),
+  /** How many blocks there were when it began. */
+  blocks: z.number().int().nonnegative().optional(),
+  /** The server as it was then: what a restore without any recovery point has to know. Absent when it did not answer. */
+  source: sourceSchema.optional(),
   /** Samples that no generation holds: between the end of the one before and the start of this one. */
   gap: gap.nullable(),
   machineId: z.string(),
   dataDir: z.string(),
 })
-export type Generation = z.infer<typeof generationSchema>
+export type Generation = Omit<z.infer<typeof generationSchema>, 'source'> & { source?: Source | undefined }
 
 const checkpointSchema = z.object({
   segment: z.number().int().nonnegative(),
@@ -71,7 +82,7 @@ export async function readGenerations(store: ObjectStore, instance: string, opti
   for await (const id of store.listFolders(walPrefix(instance), signalOf(options))) {
     if (!isGenerationId(id)) continue
     try {
-      generations.push(await readDocument(store, generationKey(instance, id), generationSchema, options))
+      generations.push(await readDocument(store, generationKey(instance, id), generationSchema, { ...options, newestVersion: generationVersion }))
     } catch (error) {
       // The document is written first: without it nothing of the generation was promised.
       if (!hasCode(error, 'OBJECT_NOT_FOUND')) tolerate(error, options)

@@ -6,7 +6,7 @@ import type { PrometheusApi } from '../../src/integrations/prometheus/prometheus
 import type { ObjectStore } from '../../src/stores/object-store.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { silentLogger } from '../../src/system/logger.ts'
-import { isDeadHere, thisProcess } from '../../src/system/machine.ts'
+import { isDeadHere, ownerNames, thisProcess } from '../../src/system/machine.ts'
 import { atEndOfFile } from './cleanup.ts'
 
 export type ShipOverrides = Partial<Omit<ShipContext, 'settings' | 'repositories'>> & { settings?: Partial<ShipContext['settings']> }
@@ -18,7 +18,7 @@ export function shipContext(prometheus: PrometheusApi, stores: ObjectStore | rea
   const { settings, ...others } = overrides
   return {
     instance: 'prom-a', prometheus, repositories: 'url' in stores ? [{ name: 'primary', store: stores }] : stores, self,
-    isDead: (other) => isDeadHere(other, self), clock: systemClock, logger: silentLogger, signal: new AbortController().signal,
+    isDead: (other) => isDeadHere(other, self), ownerNames, clock: systemClock, logger: silentLogger, signal: new AbortController().signal,
     settings: { ...defaultShipSettings, ...settings }, ...others,
   }
 }

@@ -22,7 +22,7 @@ function renderOutcome(report: RestoreReport, style: Style): string {
       ['RPO', report.rpoSeconds === null ? 'not measured: nothing was restored' : `${formatSeconds(report.rpoSeconds)} of samples lost`],
       ['RTO', report.rtoSeconds === null ? `not measured: ${report.answers === null ? 'no server was started (--start)' : 'the server gave no correct answer'}` : `${formatSeconds(report.rtoSeconds)} to the first correct answer`],
       ['content', `${counted(plan.blocks.length, 'block')}, ${formatByteSize(report.bytes)} fetched from ${plan.repository}${resumed}`],
-      ['recovery point', plan.recoveryPoint],
+      ['recovery point', plan.recoveryPoint ?? `none: the log of generation ${plan.generation} is all there was`],
       ['moved aside', report.replacedTo === null ? undefined : report.replacedTo],
     ],
     style,
@@ -37,7 +37,7 @@ function renderPlan(plan: RestorePlanReport, style: Style): string {
     [
       ['asked for', formatMoment(plan.requestedAt)],
       ['would reach', `${formatInstant(plan.recoverableAt)} (newest sample; ${stopReason(plan.stoppedBy)})`],
-      ['recovery point', `${plan.recoveryPoint} from ${plan.repository}`],
+      ['recovery point', plan.recoveryPoint === null ? `none: the log of generation ${plan.generation} in ${plan.repository} is all there was` : `${plan.recoveryPoint} from ${plan.repository}`],
       ['to fetch', `${counted(plan.objects, 'object')}, ${formatByteSize(plan.bytes)}${plan.estimateSeconds === null ? '' : `; about ${formatSeconds(plan.estimateSeconds)}`}`],
     ],
     style,
