@@ -77,6 +77,8 @@ export interface ShipConfig {
   windowMs: number
   /** Of the process that ships, 0 (as others) to 19 (when nothing else wants to run). */
   niceness: number
+  /** Cores' worth of CPU time that catching up may use on average. */
+  cpuCores: number
   /** Makes a recovery point with the head where what is shipped does not restore everything, as after a gap. */
   backupAfterGap: boolean
 }

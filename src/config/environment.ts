@@ -50,6 +50,7 @@ export const settings: Readonly<Record<string, Path>> = {
   PROM_DR_SHIP_HOLD_LIMIT: ['ship', 'holdLimit'],
   PROM_DR_SHIP_WINDOW: ['ship', 'window'],
   PROM_DR_SHIP_NICENESS: ['ship', 'niceness'],
+  PROM_DR_SHIP_CPU_LIMIT: ['ship', 'cpuLimit'],
   PROM_DR_SHIP_BACKUP_AFTER_GAP: ['ship', 'backupAfterGap'],
   PROM_DR_RESTORE_TARGET: ['restore', 'target'],
   PROM_DR_RESTORE_OWNER: ['restore', 'owner'],

@@ -72,6 +72,13 @@ export function wholeNumber(min: number, max: number) {
   })
 }
 
+export function decimal(min: number, max: number) {
+  return parsed((value) => {
+    const number = /^\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN
+    return number >= min && number <= max ? number : refuse(`must be a number from ${min} to ${max}, not ${value}`)
+  })
+}
+
 /** true or false, also as text: a value from the environment is always text. */
 export function yesOrNo() {
   return z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean())

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { componentsSchema } from './components-schema.ts'
-import { type ConfigFiles, ageRecipient, byteSize, duration, existingFile, httpUrl, path, repositoryUrl, text, wholeNumber, yesOrNo } from './fields.ts'
+import { type ConfigFiles, ageRecipient, byteSize, decimal, duration, existingFile, httpUrl, path, repositoryUrl, text, wholeNumber, yesOrNo } from './fields.ts'
 
 const mebibyte = 2 ** 20
 const gibibyte = 2 ** 30
@@ -91,6 +91,7 @@ export function fileSchema(surroundings: SchemaSurroundings) {
       holdLimit: byteSize({ minBytes: 0 }).prefault('2GiB'),
       window: duration({ minMs: 3_600_000 }).prefault('72h'),
       niceness: wholeNumber(0, 19).prefault(10),
+      cpuLimit: decimal(0.05, 64).prefault(0.5),
       backupAfterGap: yesOrNo().default(true),
     }),
     restore: section({

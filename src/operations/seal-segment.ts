@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import type { WalPiece } from '../domain/wal-stream.ts'
+import { hasCode } from '../errors.ts'
 import { listPieces, readSegmentTimes, storeSealedSegment, storeSegmentTimes } from '../repository/wal-stream.ts'
-import { fileBody } from '../tsdb/file-body.ts'
 import { readLocalLog } from '../tsdb/wal-source.ts'
+import { readCheckedSegment } from '../tsdb/whole-segment.ts'
 import type { FinishedSegment, ShipperContext } from './wal-shipper.ts'
 
 /**
@@ -22,11 +22,12 @@ export async function sealSegment(context: ShipperContext, generation: string, f
   }
   if (finished.parts.length === 1) return 0
   const local = (await readLocalLog(context.dataDir, log)).segments.find(({ number }) => number === segment)
-  if (local === undefined || local.sizeBytes !== last.end || (await digestOf(local.path, last.end)) !== last.digest) return undefined
+  if (local === undefined || local.sizeBytes !== last.end) return undefined
   const newest = finished.parts.reduce<number | null>((found, part) => (part.newestSample === null ? found : Math.max(found ?? part.newestSample, part.newestSample)), null)
   const piece = { log, segment, start: 0, end: last.end, newestSample: newest, seenAt: last.seenAt, digest: last.digest, predecessor: finished.predecessor, sealed: true }
   const times = await storeSegmentTimes(store, instance, { ...of, parts: finished.parts.map(({ end, seenAt, newestSample, digest }) => ({ end, seenAt, newestSample, digest })) })
-  const bytes = await storeSealedSegment(store, instance, { generation, piece, open: () => fileBody(local.path, last.end).open(), signal })
+  const bytes = await storeUnlessGone(context, { generation, piece, path: local.path })
+  if (bytes === undefined) return undefined
   await removeParts(context, of)
   return times + bytes
 }
@@ -42,8 +43,13 @@ async function removeParts(context: ShipperContext, of: { generation: string; lo
   if (pieces.some((piece) => piece.segment === of.segment && piece.sealed && piece.digest === of.digest)) await store.delete(parts.map(({ key }) => key), { signal: of.signal })
 }
 
-async function digestOf(path: string, length: number): Promise<string> {
-  const hash = createHash('sha256')
-  for await (const bytes of fileBody(path, length).open()) hash.update(bytes as Buffer)
-  return hash.digest('hex')
+/** @returns undefined when the file is gone, or is not what was shipped */
+async function storeUnlessGone({ store, instance, rest, signal }: ShipperContext, of: { generation: string; piece: Parameters<typeof storeSealedSegment>[2]['piece']; path: string }): Promise<number | undefined> {
+  const { generation, piece, path } = of
+  try {
+    return await storeSealedSegment(store, instance, { generation, piece, open: () => readCheckedSegment(path, { digest: piece.digest, rest }), signal })
+  } catch (error) {
+    if (!hasCode(error, 'DATA_DIR_UNREADABLE', 'CONTENTION')) throw error
+    return undefined
+  }
 }

@@ -34,7 +34,7 @@ export async function shipCheckpoint(context: ShipperContext, of: CheckpointRequ
     if (files.length === 0) return undefined
     const bytes = await storeCheckpoint(store, instance, {
       generation, segment, signal,
-      files: contentOf(files, of.onUnknown),
+      files: contentOf(context, files, of),
       bound: async () => {
         const bound = await newestInOrderMs(dataDir)
         if (!(await wal.stillContinues())) throw new PromDrError('CONTENTION', `the log in ${dataDir} was replaced while its checkpoint was read`)
@@ -52,11 +52,11 @@ export async function shipCheckpoint(context: ShipperContext, of: CheckpointRequ
   }
 }
 
-async function* contentOf(files: readonly { number: number; path: string }[], onUnknown: CheckpointRequest['onUnknown']): AsyncGenerator<CheckpointContent> {
+async function* contentOf({ rest }: ShipperContext, files: readonly { number: number; path: string }[], { onUnknown }: CheckpointRequest): AsyncGenerator<CheckpointContent> {
   for (const { number, path } of files) {
-    const { sizeBytes, digest, unknown } = await checkWholeSegment(path)
+    const { sizeBytes, digest, unknown } = await checkWholeSegment(path, { rest })
     onUnknown(path, unknown)
-    yield { number, sizeBytes, digest, open: () => readCheckedSegment(path, { digest }) }
+    yield { number, sizeBytes, digest, open: () => readCheckedSegment(path, { digest, rest }) }
   }
 }
 

@@ -5,6 +5,7 @@ import { readOrCreateFormat } from '../repository/format.ts'
 import { claimInstance, readIdentity } from '../repository/identity.ts'
 import { type Lease, acquireLease, leaseRenewalMs } from '../repository/lease.ts'
 import type { Clock } from '../system/clock.ts'
+import type { CpuLimit } from '../system/cpu-limit.ts'
 import type { Logger } from '../system/logger.ts'
 import type { ProcessIdentity } from '../system/machine.ts'
 import type { BackupContext, NamedStore } from './backup-context.ts'
@@ -28,6 +29,8 @@ export interface ShipContext {
   ownerNames?: BackupContext['ownerNames'] | undefined
   /** Undefined where recovery points are the operator's alone. */
   backUp?: BackUp | undefined
+  /** Of this process, over all repositories. */
+  cpuLimit: CpuLimit
   clock: Clock
   logger: Logger
   signal: AbortSignal
@@ -128,10 +131,18 @@ export class ShipTarget {
   }
 
   #shipperContext(context: ShipContext, { dataDir, growth, tailSignal }: Run): RepositoryShipperContext {
-    const { instance, self, settings, clock, logger, signal } = context
+    const { instance, self, settings, cpuLimit, clock, logger, signal } = context
     const { partBytes, windowMs } = settings
-    return { store: this.repository.store, instance, dataDir, machineId: self.machineId, source: () => shipSource(context, dataDir), partBytes, windowMs, growth, now: () => clock.now(), logger, signal, tailSignal }
+    return { store: this.repository.store, instance, dataDir, machineId: self.machineId, source: () => shipSource(context, dataDir), partBytes, windowMs, growth, now: () => clock.now(), rest: () => restUnless(signal, cpuLimit), logger, signal, tailSignal }
   }
+}
+
+/** Whoever was interrupted has no time to rest. */
+async function restUnless(signal: AbortSignal, cpuLimit: CpuLimit): Promise<void> {
+  if (signal.aborted) return
+  await cpuLimit.rest(signal).catch((error: unknown) => {
+    if (!signal.aborted) throw error
+  })
 }
 
 /** A log can be shipped while its server is down: its labels are then those that are known already. */

@@ -22,6 +22,8 @@ export interface ShipperContext {
   /** Of each log, shared by all repositories. */
   growth: Record<WalLog, LogGrowth>
   now(): Date
+  /** Called between pieces of work that may be much: keeps it from taking the machine for itself. */
+  rest(): Promise<void>
   signal: AbortSignal
 }
 
@@ -162,7 +164,10 @@ export class WalShipper {
       shipped.unknown.push(...tail.unknown.map((record) => ({ ...record, path: here.path })))
       await this.#ship(tail, shipped)
       if (tail.damage !== undefined) return { ...shipped, damage: tail.damage }
-      if (!tail.reachedEnd) continue
+      if (!tail.reachedEnd) {
+        await this.#context.rest()
+        continue
+      }
       if (!following) {
         this.seenAtMs = lookedAtMs
         return shipped

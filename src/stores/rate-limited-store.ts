@@ -42,22 +42,29 @@ export function createRateLimitedStore(store: ObjectStore, limits: RateLimits): 
 
 async function* paced(source: Readable | AsyncIterable<Uint8Array>, bucket: TokenBucket, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
   for await (const chunk of abortable(source, signal)) {
-    await bucket.take(chunk.byteLength, signal)
-    yield chunk
+    // In small slices, so that a short body never waits for the rest of a long one.
+    for (let at = 0; at < chunk.byteLength; at += bucket.sliceBytes) {
+      const slice = chunk.subarray(at, at + bucket.sliceBytes)
+      await bucket.take(slice.byteLength, signal)
+      yield slice
+    }
   }
 }
 
 interface TokenBucket {
+  /** What is asked for at a time. */
+  sliceBytes: number
   /** Resolves when the bytes may go; a chunk larger than a second's worth is waited for afterwards, by the next. */
   take(bytes: number, signal?: AbortSignal): Promise<void>
 }
 
 function createTokenBucket(bytesPerSecond: number | undefined, clock: Clock): TokenBucket {
-  if (bytesPerSecond === undefined) return { take: async () => undefined }
+  if (bytesPerSecond === undefined) return { sliceBytes: Number.POSITIVE_INFINITY, take: async () => undefined }
   let tokens = bytesPerSecond
   let filledAtMs = clock.monotonicMs()
 
   return {
+    sliceBytes: Math.max(1024, Math.min(64 * 1024, Math.floor(bytesPerSecond / 8))),
     async take(bytes, signal) {
       const nowMs = clock.monotonicMs()
       tokens = Math.min(bytesPerSecond, tokens + ((nowMs - filledAtMs) / 1000) * bytesPerSecond)

@@ -8,6 +8,11 @@ import { SegmentReader } from './wal/segment-reader.ts'
 
 const readBytes = 1024 * 1024
 
+export interface Pacing {
+  /** Called for every piece. */
+  rest?: () => Promise<void>
+}
+
 export interface WholeSegment {
   sizeBytes: number
   /** SHA-256, lowercase hex. */
@@ -20,11 +25,12 @@ export interface WholeSegment {
  * file is in memory at a time.
  * @throws DAMAGED, also when it ends within a record; DATA_DIR_UNREADABLE when it is gone
  */
-export async function checkWholeSegment(path: string): Promise<WholeSegment> {
+export async function checkWholeSegment(path: string, { rest }: Pacing = {}): Promise<WholeSegment> {
   const hash = createHash('sha256')
   const reader = new SegmentReader(path)
   const unknown = new UnknownRecords()
   for await (const piece of piecesOf(path)) {
+    await rest?.()
     hash.update(piece)
     reader.push(piece, (record) => {
       const { type, code } = scanRecord(record.content(), record)
@@ -37,9 +43,10 @@ export async function checkWholeSegment(path: string): Promise<WholeSegment> {
 }
 
 /** The bytes that were checked. @throws CONTENTION when they are others by now; DATA_DIR_UNREADABLE when the file is gone */
-export async function* readCheckedSegment(path: string, { digest }: Pick<WholeSegment, 'digest'>): AsyncGenerator<Buffer> {
+export async function* readCheckedSegment(path: string, { digest, rest }: Pick<WholeSegment, 'digest'> & Pacing): AsyncGenerator<Buffer> {
   const hash = createHash('sha256')
   for await (const piece of piecesOf(path)) {
+    await rest?.()
     hash.update(piece)
     yield piece
   }

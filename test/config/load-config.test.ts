@@ -40,7 +40,7 @@ describe('without any configuration', () => {
       prometheus: { url: 'http://127.0.0.1:9090', timeoutMs: 30_000 },
       repositories: [{ name: 'local', url: 'file:///srv/prom-dr-repository', retention: { keepLast: 3, keepHourly: 48, keepDaily: 14, keepWeekly: 8, keepMonthly: 12, keepYearly: 3 } }],
       backup: { head: 'auto', knownAnswers: { series: 50, samplesPerSeries: 60, queries: [] }, timezone: 'UTC' },
-      ship: { intervalMs: 10_000, partBytes: 8 * 1024 * 1024, holdBytes: 2 * 1024 * 1024 * 1024, windowMs: 72 * 3_600_000, niceness: 10, backupAfterGap: true },
+      ship: { intervalMs: 10_000, partBytes: 8 * 1024 * 1024, holdBytes: 2 * 1024 * 1024 * 1024, windowMs: 72 * 3_600_000, niceness: 10, cpuCores: 0.5, backupAfterGap: true },
       restore: {},
       components: { prometheus: { enabled: true }, files: [], commands: [] },
       transfer: { concurrency: 4, retryBudgetMs: 120_000 },
@@ -82,7 +82,7 @@ backup:
   compactedSpan: 9d
   knownAnswers: {series: 10, samplesPerSeries: 5, queries: [up, "count(up)"]}
   timezone: Europe/Berlin
-ship: {interval: 2s, maxBytes: 1MiB, holdLimit: 100MB, window: 2d, niceness: 19, backupAfterGap: false}
+ship: {interval: 2s, maxBytes: 1MiB, holdLimit: 100MB, window: 2d, niceness: 19, cpuLimit: 0.25, backupAfterGap: false}
 restore: {target: /var/lib/prometheus, owner: "prometheus:prometheus", retention: 15d}
 transfer: {concurrency: 2, uploadPerSecond: 20MB, downloadPerSecond: 1MiB, retryBudget: 1m}
 encryption: {recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p], identityFile: keys/age.txt, data: true}
@@ -119,7 +119,7 @@ describe('a file', () => {
         knownAnswers: { series: 10, samplesPerSeries: 5, queries: ['up', 'count(up)'] },
         timezone: 'Europe/Berlin',
       },
-      ship: { intervalMs: 2_000, partBytes: 1_048_576, holdBytes: 100_000_000, windowMs: 48 * 3_600_000, niceness: 19, backupAfterGap: false },
+      ship: { intervalMs: 2_000, partBytes: 1_048_576, holdBytes: 100_000_000, windowMs: 48 * 3_600_000, niceness: 19, cpuCores: 0.25, backupAfterGap: false },
       restore: { target: '/var/lib/prometheus', owner: 'prometheus:prometheus', retentionMs: 1_296_000_000 },
       components: { prometheus: { enabled: true }, files: [], commands: [] },
       transfer: { concurrency: 2, uploadBytesPerSecond: 20_000_000, downloadBytesPerSecond: 1_048_576, retryBudgetMs: 60_000 },

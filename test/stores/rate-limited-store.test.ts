@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { createMemoryStore } from '../../src/stores/memory-store.ts'
 import { createRateLimitedStore } from '../../src/stores/rate-limited-store.ts'
@@ -21,6 +22,17 @@ describe('the rate-limited store', () => {
     await digestOf((await store.get('a')).body)
     expect(clock.monotonicMs() - before).toBeGreaterThanOrEqual(900)
     expect(clock.monotonicMs() - before).toBeLessThanOrEqual(2000)
+  })
+
+  test('lets a short body through beside a long one, which is sent in large pieces', async () => {
+    const clock = createManualClock()
+    const store = createRateLimitedStore(createMemoryStore(), { clock, uploadBytesPerSecond: 1_000_000 })
+    const large = Buffer.alloc(16_000_000)
+    let short: number | undefined
+    const long = store.put('long', { sizeBytes: large.length, open: () => Readable.from([large]) })
+    await Promise.all([long, store.put('short', patternBody(10_000)).then(() => (short = clock.monotonicMs()))])
+    expect(clock.monotonicMs()).toBeGreaterThan(14_000)
+    expect(short).toBeLessThan(2000)
   })
 
   test('does not hold what has no limit', async () => {

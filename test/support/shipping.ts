@@ -18,7 +18,7 @@ export function shipContext(prometheus: PrometheusApi, stores: ObjectStore | rea
   const { settings, ...others } = overrides
   return {
     instance: 'prom-a', prometheus, repositories: 'url' in stores ? [{ name: 'primary', store: stores }] : stores, self,
-    isDead: (other) => isDeadHere(other, self), ownerNames, clock: systemClock, logger: silentLogger, signal: new AbortController().signal,
+    isDead: (other) => isDeadHere(other, self), ownerNames, cpuLimit: { rest: async () => undefined }, clock: systemClock, logger: silentLogger, signal: new AbortController().signal,
     settings: { ...defaultShipSettings, ...settings }, ...others,
   }
 }
