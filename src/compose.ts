@@ -12,6 +12,7 @@ import type { StartServer } from './operations/answer-check.ts'
 import { type NamedStore, backup } from './operations/backup.ts'
 import type { BackupRequest } from './operations/backup-report.ts'
 import { doctor } from './operations/doctor.ts'
+import { hold } from './operations/hold.ts'
 import { init } from './operations/init.ts'
 import { list } from './operations/list.ts'
 import { restore } from './operations/restore.ts'
@@ -23,7 +24,6 @@ import { openObjectStore } from './stores/open-store.ts'
 import { createRateLimitedStore } from './stores/rate-limited-store.ts'
 import { systemClock } from './system/clock.ts'
 import { fileMode } from './system/file-mode.ts'
-import { createCpuLimit } from './system/cpu-limit.ts'
 import type { Logger } from './system/logger.ts'
 import { isDeadHere, ownerNames, ownerNumbers, thisProcess } from './system/machine.ts'
 import { stepBack } from './system/priority.ts'
@@ -63,13 +63,14 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     ship: async (request) => {
       stepBack(config.ship.niceness)
       return ship({
-        instance: config.instance, prometheus, dataDir, repositories: await repositories(), settings: config.ship, self, isDead, ownerNames, cpuLimit: createCpuLimit({ cores: config.ship.cpuCores, clock }), clock, logger, signal,
+        instance: config.instance, prometheus, dataDir, repositories: await repositories(), settings: config.ship, self, isDead, ownerNames, clock, logger, signal,
         backUp: config.ship.backupAfterGap ? ({ repositories: names, signal: until }) => backUp({ head: 'always', adopt: false, repositories: names }, until) : undefined,
       }, request)
     },
     list: async (request) => list({ repositories: await repositories(), signal }, request),
     show: async (request) => show({ repositories: await repositories(), instance: config.instance, signal }, request),
     status: async (request) => status({ repositories: await repositories(), shipIntervalMs: config.ship.intervalMs, clock, signal }, request),
+    hold: async (request) => hold({ repositories: await repositories(), clock, signal }, request),
     verify: async (request) => verify({ ...shared, repositories: await repositories(), scratchDir: tmpdir(), startServer: serverStarter(binary), settings: { filesAtOnce } }, request),
     restore: async (request) => restore({
       ...shared, instance: config.instance, repositories: await repositories(), startServer: serverStarter(binary), decidedAtMs: surroundings.decidedAtMs,

@@ -6,7 +6,7 @@ import { standaloneBases } from '../domain/standalone-log.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import type { NamedStore } from './backup.ts'
 import type { ListReport, ListRequest, ListedRecoveryPoint, RecoverableWindow } from './list-report.ts'
-import { damageOf, pointsOf, readSources } from './repository-sources.ts'
+import { damageOf, holdOn, pointsOf, readSources } from './repository-sources.ts'
 import { type ReadStream, readStreams } from './wal-streams.ts'
 
 export interface ReadContext {
@@ -25,11 +25,8 @@ export async function list(context: ReadContext, request: ListRequest): Promise<
       const instance = source.instances.find((candidate) => candidate.name === name)
       for (const point of instance?.points ?? []) {
         const known = listed.get(point.id)
-        if (known === undefined) listed.set(point.id, describe(point, source.name, instance?.held.has(point.id) === true))
-        else {
-          known.repositories.push(source.name)
-          known.held ||= instance?.held.has(point.id) === true
-        }
+        if (known === undefined) listed.set(point.id, describe(point, source.name, holdOn(sources, point)))
+        else known.repositories.push(source.name)
       }
     }
     const recoveryPoints = [...listed.values()].sort((a, b) => (a.createdAt < b.createdAt ? -1 : a.createdAt > b.createdAt ? 1 : a.id < b.id ? -1 : 1))
@@ -74,7 +71,7 @@ function iso(ms: number): string {
   return new Date(ms).toISOString()
 }
 
-function describe(point: StoredRecoveryPoint, repository: string, held: boolean): ListedRecoveryPoint {
+function describe(point: StoredRecoveryPoint, repository: string, hold: ListedRecoveryPoint['hold']): ListedRecoveryPoint {
   return {
     id: point.id,
     createdAt: new Date(point.createdAt).toISOString(),
@@ -84,7 +81,8 @@ function describe(point: StoredRecoveryPoint, repository: string, held: boolean)
     blocks: point.blocks.length + (point.head.kind === 'block' ? 1 : 0),
     headIncluded: headPlace(point.head) === 'stored',
     head: headPlace(point.head),
-    held,
+    held: hold !== null,
+    hold,
     repositories: [repository],
   }
 }
