@@ -23,6 +23,7 @@ import { verify } from './operations/verify.ts'
 import { openObjectStore } from './stores/open-store.ts'
 import { createRateLimitedStore } from './stores/rate-limited-store.ts'
 import { systemClock } from './system/clock.ts'
+import { createCpuLimit } from './system/cpu-limit.ts'
 import { fileMode } from './system/file-mode.ts'
 import type { Logger } from './system/logger.ts'
 import { isDeadHere, ownerNames, ownerNumbers, thisProcess } from './system/machine.ts'
@@ -63,7 +64,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     ship: async (request) => {
       stepBack(config.ship.niceness)
       return ship({
-        instance: config.instance, prometheus, dataDir, repositories: await repositories(), settings: config.ship, self, isDead, ownerNames, clock, logger, signal,
+        instance: config.instance, prometheus, dataDir, repositories: await repositories(), settings: config.ship, self, isDead, ownerNames, cpuLimit: createCpuLimit({ cores: config.ship.cpuCores, clock }), clock, logger, signal,
         backUp: config.ship.backupAfterGap ? ({ repositories: names, signal: until }) => backUp({ head: 'always', adopt: false, repositories: names }, until) : undefined,
       }, request)
     },
