@@ -4,6 +4,7 @@ import { generateX25519Identity, identityToRecipient } from 'age-encryption'
 import { pino } from 'pino'
 import { createAgeEncryption } from '../../src/integrations/age/age-encryption.ts'
 import { type KeySettings, createAgeKeys } from '../../src/integrations/age/keys.ts'
+import { createObjectSealing } from '../../src/integrations/age/object-sealing.ts'
 import { runProgram } from '../../src/system/process.ts'
 
 export interface KeyPair {
@@ -28,6 +29,10 @@ export const silent = pino({ level: 'silent' })
 
 export function ageWith(recipients: readonly string[], settings: KeySettings = {}) {
   return createAgeEncryption(recipients, createAgeKeys(settings, { logger: silent }))
+}
+
+export function sealingWith(recipients: readonly string[], settings: KeySettings = {}) {
+  return createObjectSealing(recipients, createAgeKeys(settings, { logger: silent }))
 }
 
 /** Runs `age` at a terminal of its own, where it asks for the passphrase. */

@@ -2,6 +2,7 @@ import { Decrypter, Encrypter, type Identity, type Recipient, Stanza } from 'age
 import { PromDrError, messageOf } from '../../errors.ts'
 import { firstLine, headerBytes, noteType, recipientsIn } from './file-head.ts'
 import { damagedPayload, payloadNonceBytes, tagBytes } from './payload.ts'
+import { x25519Recipient } from './x25519.ts'
 
 /** Headers of age files (https://age-encryption.org/v1, "Header"), made and opened by the age library: loaded only where something is sealed or opened. */
 const stanzaBytes = '-> X25519 '.length + 2 * (43 + 1)
@@ -19,13 +20,13 @@ export async function sealHeader(recipients: readonly string[], plainSha256?: st
   const digestBytes = digest.length === 0 ? 1 : 43 + 1
   const padBytes = headerBytes - firstLine.length - recipients.length * stanzaBytes - `-> ${args.join(' ')} \n`.length - digestBytes - macLineBytes
   const note = new Stanza([...args, '.'.repeat(Math.max(1, padBytes))], digest)
-  const header = await headerFor([...recipients], [note])
+  const header = await headerFor(recipients.map(x25519Recipient), [note])
   if (header.bytes.length === headerBytes) return header
   throw new PromDrError('INTERNAL', `an age header for ${recipients.length} recipients has ${header.bytes.length} bytes instead of ${headerBytes}`)
 }
 
 /** A header of no certain length. A passphrase bears nothing beside it. */
-export async function headerFor(recipients: readonly (string | Recipient)[], notes: readonly Stanza[] = []): Promise<Header> {
+export async function headerFor(recipients: readonly Recipient[], notes: readonly Stanza[] = []): Promise<Header> {
   let fileKey: Buffer | undefined
   const encrypter = new Encrypter()
   for (const recipient of recipients) encrypter.addRecipient(recipient)
@@ -45,7 +46,7 @@ export async function headerFor(recipients: readonly (string | Recipient)[], not
  * The key of the file.
  * @throws KEY_MISSING when no identity opens it, DAMAGED when the header is malformed or was changed
  */
-export async function openHeader(header: Uint8Array, identities: readonly (string | Identity)[], where: string): Promise<Buffer> {
+export async function openHeader(header: Uint8Array, identities: readonly Identity[], where: string): Promise<Buffer> {
   const decrypter = new Decrypter()
   for (const identity of identities) decrypter.addIdentity(identity)
   // Asked last, when none of the others knew the file.

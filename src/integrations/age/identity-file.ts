@@ -1,14 +1,15 @@
-import { Decrypter, type Identity, armor } from 'age-encryption'
+import { type Identity, armor } from 'age-encryption'
 import { PromDrError } from '../../errors.ts'
 import { headerLength } from './file-head.ts'
 import { openHeader } from './header.ts'
 import { openChunks, payloadKey, payloadNonceBytes } from './payload.ts'
+import { x25519Identity } from './x25519.ts'
 
 /**
  * The identities of a file as `age-keygen` writes it, or as `age -p` seals one with a passphrase.
  * @throws KEY_MISSING when the passphrase is missing or another one, CONFIG_INVALID for anything else
  */
-export async function readIdentities(path: string, bytes: Buffer, byPassphrase: readonly Identity[]): Promise<string[]> {
+export async function readIdentities(path: string, bytes: Buffer, byPassphrase: readonly Identity[]): Promise<Identity[]> {
   const text = isSealed(bytes) ? await openIdentityFile(path, bytes, byPassphrase) : bytes
   return parseIdentities(text.toString('utf8'), path)
 }
@@ -39,16 +40,15 @@ function armored(path: string, bytes: Buffer): Buffer {
 }
 
 /** Nothing of the file is repeated in an error: every line of it may be a key. */
-function parseIdentities(text: string, path: string): string[] {
+function parseIdentities(text: string, path: string): Identity[] {
   const identities = text.split('\n').flatMap((line, index) => {
     const trimmed = line.trim()
     if (trimmed === '' || trimmed.startsWith('#')) return []
     try {
-      new Decrypter().addIdentity(trimmed)
+      return [x25519Identity(trimmed)]
     } catch {
       throw invalid(path, `holds no age identity in line ${index + 1}`)
     }
-    return [trimmed]
   })
   if (identities.length === 0) throw invalid(path, 'holds no age identity')
   return identities

@@ -13,7 +13,7 @@ export interface KeySettings {
 
 export interface AgeKeys {
   /** @throws KEY_MISSING when a file that is configured is gone, CONFIG_INVALID when it holds something else */
-  identities(): Promise<readonly (string | Identity)[]>
+  identities(): Promise<readonly Identity[]>
   /** @throws KEY_MISSING */
   passphrase(): Promise<string | undefined>
   /** In words, after "it is sealed for …; ". */
@@ -24,7 +24,7 @@ const mostBytes = 256 * 1024
 const keptHint = 'bring it back from where your organisation keeps copies of its keys: see runbooks/encryption.md'
 
 export function createAgeKeys(settings: KeySettings, { logger }: { logger: Logger }): AgeKeys {
-  let loaded: Promise<readonly (string | Identity)[]> | undefined
+  let loaded: Promise<readonly Identity[]> | undefined
   const { identityFile, passphraseFile } = settings
   const files = createSecretFiles(logger)
 
@@ -35,7 +35,7 @@ export function createAgeKeys(settings: KeySettings, { logger }: { logger: Logge
     return text
   }
 
-  async function load(): Promise<readonly (string | Identity)[]> {
+  async function load(): Promise<readonly Identity[]> {
     const words = await passphrase()
     // The age library takes a tenth of a second to load: only those who open something wait for it.
     const { passphraseIdentity } = await import('./passphrase.ts')
