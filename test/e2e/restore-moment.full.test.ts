@@ -20,7 +20,8 @@ describe.skipIf(missingPrograms('prometheus'))('fifty moments', () => {
       await waitFor(() => exporter.served.length >= due, { what: 'three scrapes' })
       if (round % 5 === 0) await shipped.operations.backup()
     }
-    const report = await shipped.stopShipping()
+    await shipped.stopShipping()
+    const report = await shipped.shipOnce()
     const toMs = Date.parse(report.newestSample ?? '') - 1000
     const samples = await samplesOf(shipped.server.api, { endMs: Date.now() })
     await shipped.server.kill()

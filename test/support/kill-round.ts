@@ -35,6 +35,8 @@ export interface KillRound<Shipper extends KillableShipper = KillableShipper> {
   late?: boolean
   /** Instead of shipping within this process. */
   ship?: (server: TestPrometheus) => Promise<Shipper>
+  /** It runs on until there was a head compaction with its checkpoint. */
+  untilCheckpoint?: boolean
   /** The shipper ends before the server does. */
   shipperFirst?: boolean
   /** Goes on while the server runs, and is waited for. */
@@ -102,6 +104,7 @@ export async function killRound<Shipper extends KillableShipper>(round: KillRoun
   })
   await waitFor(() => performance.now() >= runUntilMs, { timeoutMs: round.runMs + 10_000, what: 'the moment of the kill' })
   await lookForCheckpoints()
+  if (round.untilCheckpoint === true) await waitFor(() => lookForCheckpoints().then(() => checkpoints), { timeoutMs: 180_000, intervalMs: 500, what: 'a checkpoint' })
   const known = await samplesOf(server.api, { endMs: Date.now() + 3_600_000 })
   if (round.shipperFirst === true) await shipper.kill()
   await server.kill()

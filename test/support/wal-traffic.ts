@@ -8,6 +8,15 @@ import { type Answers, seriesKey } from './wal-model.ts'
 
 export type ServerCompression = 'none' | 'snappy' | 'zstd'
 
+/** Those that a version can be told to use. */
+export function compressionsOf(version: PrometheusVersion): ServerCompression[] {
+  return isAtLeast(version, 2, 47) ? ['none', 'snappy', 'zstd'] : ['none', 'snappy']
+}
+
+export function compressionFlags(compression: ServerCompression): string[] {
+  return { none: ['--no-storage.tsdb.wal-compression'], snappy: [], zstd: ['--storage.tsdb.wal-compression-type=zstd'] }[compression]
+}
+
 export async function testedVersion(): Promise<PrometheusVersion> {
   const { stdout, stderr } = await runProgram(prometheusBinary(), ['--version'])
   return parsePrometheusVersion(/version (\S+)/.exec(stdout + stderr)![1]!)!
@@ -15,21 +24,21 @@ export async function testedVersion(): Promise<PrometheusVersion> {
 
 /** A server whose log gets a record of every type that its version writes. */
 export function startLoggingServer(compression: ServerCompression, options: TestPrometheusOptions = {}): Promise<TestPrometheus> {
-  const compressionFlags = { none: ['--no-storage.tsdb.wal-compression'], snappy: [], zstd: ['--storage.tsdb.wal-compression-type=zstd'] }[compression]
   return startTestPrometheus({
     scrapeItself: false,
     config: { storage: { tsdb: { out_of_order_time_window: '1h' }, exemplars: { max_exemplars: 10_000 } } },
     ...options,
-    flags: ['--enable-feature=native-histograms,exemplar-storage,metadata-wal-records', ...compressionFlags, ...(options.flags ?? [])],
+    flags: ['--enable-feature=native-histograms,exemplar-storage,metadata-wal-records', ...compressionFlags(compression), ...(options.flags ?? [])],
   })
 }
 
 const specialBits = [staleMarkerBits, nanBits, 0x7ff800000000beefn, bitsOf(Infinity), bitsOf(-Infinity), 1n << 63n, 0n, bitsOf(Number.MIN_VALUE)]
 
-/** `rounds` scrapes of 60 series 10 s apart from `startMs`, in another order each time, some of them with histograms and exemplars. */
-export async function writeRounds(url: string, at: { startMs: number; rounds: number; version: PrometheusVersion }): Promise<void> {
-  for (let round = 0; round < at.rounds; round++) {
-    const timestampMs = at.startMs + round * 10_000
+/** `rounds` scrapes of 60 series 10 s apart from `startMs`, in another order each time, some of them with histograms and exemplars. `firstRound` goes on counting. */
+export async function writeRounds(url: string, at: { startMs: number; rounds: number; version: PrometheusVersion; firstRound?: number }): Promise<void> {
+  const { firstRound = 0 } = at
+  for (let round = firstRound; round < firstRound + at.rounds; round++) {
+    const timestampMs = at.startMs + (round - firstRound) * 10_000
     const series = Array.from({ length: 60 }, (_, i): RichSeries => {
       const k = (i * 7 + round * 13) % 60
       const valueBits = (k * 31 + round) % 9 === 0 ? specialBits[(k + round) % specialBits.length]! : bitsOf(Math.sin(k * 1000 + round) * 10 ** (k % 20))

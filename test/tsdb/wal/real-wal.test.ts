@@ -11,13 +11,13 @@ import { WalWriter, type WalWriterOptions } from '../../../src/tsdb/wal/wal-writ
 import { temporaryDirectory } from '../../support/cleanup.ts'
 import { missingPrograms, waitFor, waitForSamples } from '../../support/prometheus.ts'
 import { answersText, encodedOtherwise, type LoggedRecord, readLog, refsOf, replay, seriesKey } from '../../support/wal-model.ts'
-import { answersOf, deleteSeries, exemplarsOf, histogramOf, histogramsOf, type ServerCompression, startLoggingServer, testedVersion, writeOutOfOrder, writeRounds } from '../../support/wal-traffic.ts'
+import { answersOf, compressionsOf, deleteSeries, exemplarsOf, histogramOf, histogramsOf, type ServerCompression, startLoggingServer, testedVersion, writeOutOfOrder, writeRounds } from '../../support/wal-traffic.ts'
 
 const startMs = Math.floor(Date.now() / 60_000) * 60_000 - 20 * 60_000
 const wholeRange = { startMs: startMs - 3_600_000, endMs: startMs + 7_200_000 }
 const skipped = missingPrograms('prometheus')
 const version = skipped ? undefined : await testedVersion()
-const compressions: ServerCompression[] = version !== undefined && isAtLeast(version, 2, 47) ? ['none', 'snappy', 'zstd'] : ['none', 'snappy']
+const compressions = version === undefined ? [] : compressionsOf(version)
 
 /** Everything a server can log, then SIGKILL. What it answered is kept. */
 async function loggedAndKilled(compression: ServerCompression) {
