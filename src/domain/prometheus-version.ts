@@ -49,3 +49,22 @@ export function canReadDataOf(target: PrometheusVersion, source: PrometheusVersi
   }
   return { readable: true }
 }
+
+/** Records of the WAL that carry samples and came with a release, by the code of their type. What a server does not know it passes over. */
+const recordsSince: Record<number, { name: string; major: number; minor: number }> = {
+  7: { name: 'native histograms', major: 2, minor: 40 },
+  8: { name: 'native histograms of floats', major: 2, minor: 42 },
+  9: { name: 'histograms with custom buckets', major: 3, minor: 1 },
+  10: { name: 'histograms of floats with custom buckets', major: 3, minor: 1 },
+  11: { name: 'samples with start times', major: 3, minor: 11 },
+  12: { name: 'histograms with start times', major: 3, minor: 13 },
+  13: { name: 'histograms of floats with start times', major: 3, minor: 13 },
+}
+
+/** What a server of a version would lose of a log with records of these types, and since when they are known. */
+export function recordsLostBy(target: PrometheusVersion, types: Iterable<number>): { name: string; since: string }[] {
+  return [...new Set(types)].sort((a, b) => a - b).flatMap((type) => {
+    const known = recordsSince[type]
+    return known === undefined || isAtLeast(target, known.major, known.minor) ? [] : [{ name: known.name, since: `${known.major}.${known.minor}` }]
+  })
+}

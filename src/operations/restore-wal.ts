@@ -44,6 +44,8 @@ export interface ReplayOutcome {
   /** Records of types that this version does not know, by what became of them. */
   unknownKept: number
   unknownDropped: number
+  /** Types of the records that were kept. */
+  recordTypes: Set<number>
   /** Of the names written into staging: `wal`, and `wbl` when there was one. */
   names: string[]
 }
@@ -55,7 +57,7 @@ export interface ReplayOutcome {
  * @throws DAMAGED naming the object
  */
 export async function writeReplay(request: ReplayRequest): Promise<ReplayOutcome> {
-  const outcome: ReplayOutcome = { bytes: 0, newestSampleMs: undefined, samplesKept: 0, samplesCut: 0, laterDeletions: 0, ambiguousDeletions: 0, unknownKept: 0, unknownDropped: 0, names: ['wal'] }
+  const outcome: ReplayOutcome = { bytes: 0, newestSampleMs: undefined, samplesKept: 0, samplesCut: 0, laterDeletions: 0, ambiguousDeletions: 0, unknownKept: 0, unknownDropped: 0, recordTypes: new Set(), names: ['wal'] }
   const { replay } = request
   // The out-of-order log names series by the refs of the log beside it.
   const refs = new SeriesRefs()
@@ -85,6 +87,7 @@ async function writeLog(request: ReplayRequest, outcome: ReplayOutcome, log: { n
   outcome.bytes += copy.bytes
   outcome.ambiguousDeletions += copy.ambiguousDeletions
   outcome.laterDeletions += copy.laterDeletions
+  for (const type of copy.recordTypes) outcome.recordTypes.add(type)
   outcome.samplesKept += counts.samples.kept
   outcome.samplesCut += counts.samples.dropped
   if (counts.newestSampleMs !== undefined) outcome.newestSampleMs = Math.max(outcome.newestSampleMs ?? counts.newestSampleMs, counts.newestSampleMs)
@@ -113,6 +116,7 @@ class LogCopy {
   bytes = 0
   ambiguousDeletions = 0
   laterDeletions = 0
+  readonly recordTypes = new Set<number>()
   readonly #request: ReplayRequest
   readonly #untilMs: number
   readonly #refs: SeriesRefs
@@ -193,6 +197,7 @@ class LogCopy {
       throw hasCode(error, 'DAMAGED') ? damaged(key, error.message, error) : error
     }
     for (const { content, record } of records) {
+      if (content[0] !== undefined) this.recordTypes.add(content[0])
       // Only packing that every server reads is kept as it is.
       if (content === record.content() && record.compression === 'snappy') await this.writer.appendStored({ compression: 'snappy', bytes: record.stored })
       else await this.writer.append(content)

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import pLimit from 'p-limit'
 import type { KnownAnswers } from '../domain/known-answers.ts'
 import type { Progress } from '../domain/progress.ts'
+import { formatVersion, recordsLostBy } from '../domain/prometheus-version.ts'
 import { blockBytes } from '../domain/recovery-point.ts'
 import type { PreflightCheck } from '../domain/restore-preflight.ts'
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
@@ -10,7 +11,7 @@ import { recordRestore } from '../repository/records.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import { makeDirectory } from '../tsdb/data-directory-access.ts'
-import { type IncompleteRestore, clearLeftovers, clearLog, handOver, placeRestore, replacedPrefix, stagingPath, writeIncomplete } from '../tsdb/restore-directory.ts'
+import { type IncompleteRestore, abandonRestore, clearLeftovers, clearLog, handOver, placeRestore, replacedPrefix, stagingPath, writeIncomplete } from '../tsdb/restore-directory.ts'
 import { type AnswerCheck, type StartServer, checkAnswers } from './answer-check.ts'
 import type { NamedStore } from './backup.ts'
 import { type Sources, damageOf, readSources } from './repository-sources.ts'
@@ -173,13 +174,28 @@ async function bringLog(run: Run, stream: StreamChoice): Promise<ReplayOutcome> 
   await clearLog(staging)
   context.progress.start('fetching the log', stream.replay.pieces.reduce((sum, piece) => sum + piece.storedBytes, 0))
   try {
-    return await writeReplay({
+    const replay = await writeReplay({
       store: stream.stream.store, instance: run.instance, replay: stream.replay, baseMs: plan.point.createdAt, atMs: stream.atMs, slackMs: slackMs(plan.point),
       includeDeletes: request.includeDeletes, staging, progress: context.progress, signal: context.signal,
     })
+    await refuseUnreadable(run, replay)
+    return replay
   } finally {
     context.progress.finish()
   }
+}
+
+/** What is in a log is known only when it was read; an older server would pass over records that it does not know, and say nothing. */
+async function refuseUnreadable({ context, target, plan }: Run, { recordTypes }: ReplayOutcome): Promise<void> {
+  const version = await context.probe.localVersion()
+  const lost = version === undefined ? [] : recordsLostBy(version, recordTypes)
+  if (version === undefined || lost.length === 0) return
+  await abandonRestore(target)
+  const since = lost.at(-1)?.since
+  throw new PromDrError('PREFLIGHT_REFUSED', `the restore was refused, nothing was changed: the log has ${lost.map((records) => `${records.name} (known since Prometheus ${records.since})`).join(', ')}, which Prometheus ${formatVersion(version)} on this host would leave out; the data is of ${plan.point.source.prometheusVersion}`, {
+    hint: `install Prometheus ${since} or newer on this host`,
+    details: { lost },
+  })
 }
 
 async function fetch(run: Run): Promise<FetchOutcome> {

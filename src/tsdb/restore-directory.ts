@@ -92,6 +92,12 @@ export async function clearLeftovers(target: string, options: { keepStaging: boo
   }
 }
 
+/** Leaves the directory as if the restore had never begun: for one that turns out to be of no use before anything is put in place. */
+export async function abandonRestore(target: string): Promise<void> {
+  await rm(stagingPath(target), { recursive: true, force: true })
+  await rm(join(target, incompleteName), { force: true })
+}
+
 /** Removes a log that an interrupted restore had begun to write: it is written anew, to where the stream goes now. */
 export async function clearLog(staging: string): Promise<void> {
   for (const name of ['wal', 'wbl']) await rm(join(staging, name), { recursive: true, force: true })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { canReadDataOf, compareVersions, formatVersion, isAtLeast, parsePrometheusVersion, type PrometheusVersion } from '../../src/domain/prometheus-version.ts'
+import { canReadDataOf, recordsLostBy, compareVersions, formatVersion, isAtLeast, parsePrometheusVersion, type PrometheusVersion } from '../../src/domain/prometheus-version.ts'
 
 const version = (text: string): PrometheusVersion => parsePrometheusVersion(text)!
 
@@ -54,5 +54,17 @@ describe('data of another version', () => {
     ['3.5.0', '4.0.0'],
   ])('is not read by %s when %s wrote it', (target, source) => {
     expect(canReadDataOf(version(target), version(source))).toEqual({ readable: false, reason: expect.stringContaining(source) })
+  })
+})
+
+describe('a log', () => {
+  it('loses records on a server from before there were such', () => {
+    expect(recordsLostBy(version('2.42.0'), [1, 2, 3, 6, 7, 8, 9, 10])).toEqual([{ name: 'histograms with custom buckets', since: '3.1' }, { name: 'histograms of floats with custom buckets', since: '3.1' }])
+    expect(recordsLostBy(version('2.39.0'), new Set([8, 7])).map(({ since }) => since)).toEqual(['2.40', '2.42'])
+    expect(recordsLostBy(version('3.12.0'), [11, 12]).map(({ since }) => since)).toEqual(['3.13'])
+  })
+
+  it('loses nothing on one that knows all of them, and what no release is known for is not judged', () => {
+    expect(recordsLostBy(version('3.13.0'), Array.from({ length: 256 }, (_, type) => type))).toEqual([])
   })
 })

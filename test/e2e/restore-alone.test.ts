@@ -5,7 +5,7 @@ import { status } from '../../src/operations/status.ts'
 import { readGenerations } from '../../src/repository/wal-stream.ts'
 import { createManualClock } from '../fakes/manual-clock.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
-import { rejectionOf } from '../support/operations.ts'
+import { operationsOn, rejectionOf } from '../support/operations.ts'
 import { missingPrograms } from '../support/prometheus.ts'
 import { type Samples, differences, restored, samplesOf, samplesUntil } from '../support/shipped-server.ts'
 import { type SimulatedServer, hourMs, startSimulatedServer } from '../support/simulated-server.ts'
@@ -52,6 +52,12 @@ describe.skipIf(missingPrograms('prometheus'))('a log that was shipped from the 
     const [now] = (await statusAt(source, source.nowMs() + 5000)).instances
     expect(now).toMatchObject({ health: 'ok', lastRecoveryPointAt: null, rpoSeconds: 35 })
     expect((await source.operations.verify({ readData: true })).damaged).toEqual([])
+  })
+
+  it('is not restored on a server that cannot read it: its generation says of which version it is', async () => {
+    const target = join(await temporaryDirectory('target'), 'data')
+    const older = operationsOn(source.server.api, source.store, { localVersion: { major: 1, minor: 8, patch: 2 } })
+    expect(await rejectionOf(older.restore(target, { start: false }))).toMatchObject({ code: 'PREFLIGHT_REFUSED', message: expect.stringMatching(/data of Prometheus \d+\.\d+\.\d+.*read by 1\.8\.2/) })
   })
 
   it('is not any more when its first piece is lost, and that is found', async () => {

@@ -1,3 +1,4 @@
+import type { PrometheusVersion } from '../../src/domain/prometheus-version.ts'
 import { noProgress } from '../../src/domain/progress.ts'
 import { startThrowawayServer } from '../../src/integrations/prometheus/throwaway-server.ts'
 import type { PrometheusApi } from '../../src/integrations/prometheus/prometheus-api.ts'
@@ -24,11 +25,12 @@ export interface TestOperations {
   restore(target: string, request?: Partial<RestoreRequest>): Promise<RestoreReport>
 }
 
-type Overrides = Partial<Omit<BackupContext, 'settings'>> & { settings?: Partial<BackupContext['settings']> }
+/** `localVersion`: of the Prometheus on the host that is restored onto; default the installed one. */
+type Overrides = Partial<Omit<BackupContext, 'settings'>> & { settings?: Partial<BackupContext['settings']>; localVersion?: PrometheusVersion }
 
 export function operationsOn(prometheus: PrometheusApi, stores: ObjectStore | readonly NamedStore[], overrides: Overrides = {}): TestOperations {
   const repositories: readonly NamedStore[] = 'url' in stores ? [{ name: 'primary', store: stores }] : stores
-  const { settings, ...others } = overrides
+  const { settings, localVersion, ...others } = overrides
   const self = thisProcess()
   const context: BackupContext = {
     instance: 'prom-a', prometheus, repositories, self, ownerNames,
@@ -44,7 +46,7 @@ export function operationsOn(prometheus: PrometheusApi, stores: ObjectStore | re
     restore: (target, request) => restore({
       ...shared, instance: context.instance, decidedAtMs: performance.now(),
       settings: { target, filesAtOnce: 4 },
-      probe: { prometheus, processesUsing, ownerNumbers, localVersion: () => binaryVersion(prometheusBinary()), uid: process.getuid?.() ?? 0 },
+      probe: { prometheus, processesUsing, ownerNumbers, localVersion: async () => localVersion ?? binaryVersion(prometheusBinary()), uid: process.getuid?.() ?? 0 },
     }, { at: { kind: 'latest' }, target, repositories: [], dryRun: false, replace: false, nearest: false, includeDeletes: false, start: true, sideInstance: true, ...request }),
   }
 }
