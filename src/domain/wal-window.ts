@@ -16,8 +16,8 @@ export interface WindowGeneration {
 
 export interface WindowPoint {
   createdAt: number
-  /** It has no head of its own: the log is its newest part. */
-  headOmitted: boolean
+  /** It has no head of its own: the log is its newest part, from this generation on. Undefined for all others. */
+  headInGeneration: string | undefined
   /** End of its newest in-order block, ms. */
   bound: number | null
 }
@@ -43,7 +43,7 @@ const outOfOrderCompactionMs = 2 * 3_600_000
 export function planWalWindow(generations: readonly WindowGeneration[], points: readonly WindowPoint[], window: { nowMs: number; windowMs: number }): WalRemoval[] {
   const cutoffMs = window.nowMs - window.windowMs
   return generations.flatMap((generation) => {
-    const relying = points.filter((point) => point.headOmitted && point.createdAt >= generation.startedAt && (generation.current || point.createdAt <= generation.lastSeenAt))
+    const relying = points.filter((point) => point.headInGeneration === generation.id || (point.headInGeneration !== undefined && point.createdAt >= generation.startedAt && (generation.current || point.createdAt <= generation.lastSeenAt)))
     const removal = wholly(generation, points, { cutoffMs, relying }) ?? upToCheckpoint(generation, points, { cutoffMs, relying })
     return removal === undefined || removal.pieces.length + removal.checkpoints.length === 0 ? [] : [removal]
   })
@@ -70,7 +70,7 @@ function upToCheckpoint(generation: WindowGeneration, points: readonly WindowPoi
     if (checkpoint.seenAt > cutoffMs || old.some((piece) => piece.seenAt > cutoffMs)) continue
     const covers = (point: WindowPoint) => checkpoint.bound === null || (point.bound !== null && point.bound >= checkpoint.bound)
     const bases = points.filter((point) => point.createdAt >= checkpoint.seenAt && point.createdAt <= cutoffMs && covers(point))
-    if (bases.length === 0 || !relying.every(covers)) continue
+    if (bases.length === 0 || !relying.every((point) => covers(point) && point.createdAt >= checkpoint.seenAt)) continue
     const compactedBefore = Math.min(...[bases, relying].map((some) => Math.min(...some.map(({ createdAt }) => createdAt)))) - outOfOrderCompactionMs
     return {
       generation: generation.id, upTo: checkpoint.segment,

@@ -1,13 +1,15 @@
 import { type WindowGeneration, planWalWindow } from '../domain/wal-window.ts'
 import { replayBoundMs } from '../domain/wal-plan.ts'
 import { readRecoveryPoints } from '../repository/recovery-points.ts'
-import { listPieces, readCheckpoints, readGenerations, readHeartbeat, removeCheckpoint, removeGeneration, removePieces } from '../repository/wal-stream.ts'
+import { removeCheckpoint, removeGeneration, removeRemains, removeSegments } from '../repository/wal-removal.ts'
+import { listPieces, readCheckpoints, readGenerations, readHeartbeat } from '../repository/wal-stream.ts'
 import type { Logger } from '../system/logger.ts'
 import type { ShipperContext } from './wal-shipper.ts'
 
 /**
  * Removes the WAL that the window no longer needs (`domain/wal-window.ts` decides). Nothing is removed while a manifest cannot be
- * read: it may be the one that needs it. @returns the number of objects removed
+ * read: it may be the one that needs it. A crash leaves objects that no reader begins with, and that the next run removes.
+ * @returns the number of pieces and checkpoints removed
  */
 export async function expireWal(context: ShipperContext & { logger: Logger }, options: { current: string; windowMs: number }): Promise<number> {
   const { store, instance, signal, logger } = context
@@ -26,17 +28,19 @@ export async function expireWal(context: ShipperContext & { logger: Logger }, op
     const lastSeenAt = [...wal, ...wbl].reduce((last, piece) => Math.max(last, piece.seenAt), Math.max(startedAt, heartbeat?.at ?? 0))
     return { id, startedAt, current: id === options.current, lastSeenAt, newestSample, checkpoints, wal, wbl }
   }))
-  const removals = planWalWindow(stored, points.map(({ createdAt, head, blocks }) => ({ createdAt, headOmitted: head.kind === 'wal', bound: replayBoundMs(blocks) })), { nowMs, windowMs: options.windowMs })
+  const removals = planWalWindow(stored, points.map(({ createdAt, head, blocks }) => ({ createdAt, headInGeneration: head.kind === 'wal' ? head.generation : undefined, bound: replayBoundMs(blocks) })), { nowMs, windowMs: options.windowMs })
   let removed = 0
   for (const { generation, upTo, checkpoints, pieces, reason } of removals) {
     logger.info({ instance, generation, upTo: upTo ?? 'its end', objects: pieces.length, reason }, 'old WAL is removed')
-    // A crash leaves objects that no reader begins with, and that the next run finds again.
     if (upTo === undefined) await removeGeneration(store, instance, { generation, signal })
     else {
       for (const segment of checkpoints) await removeCheckpoint(store, instance, { generation, segment, signal })
-      await removePieces(store, instance, { generation, pieces, signal })
+      await removeSegments(store, instance, { generation, pieces, signal })
     }
     removed += pieces.length + checkpoints.length
   }
+  const known = stored.map(({ id, checkpoints }) => ({ id, checkpoints: checkpoints.map(({ segment }) => segment) }))
+  const remains = await removeRemains(store, instance, { known: known.filter(({ id }) => !removals.some(({ generation, upTo }) => generation === id && upTo === undefined)), beforeMs: nowMs - options.windowMs, signal })
+  if (remains.length > 0) logger.info({ instance, prefixes: remains }, 'what an earlier removal left is removed')
   return removed
 }

@@ -68,8 +68,9 @@ export async function newestInOrderMs(dataDir: string): Promise<number | null> {
       const { meta } = await readBlockMeta(path)
       if (isInOrder(meta)) newest = Math.max(newest ?? meta.maxTime, meta.maxTime)
     } catch (error) {
-      // A block that compaction or retention removes while it is looked at: a newer one has its end, or none needs it.
-      if (!hasCode(error, 'DATA_DIR_UNREADABLE')) throw error
+      // A block that compaction or retention removes while it is looked at: a newer one has its end, or none needs it. A server loads none without meta.json.
+      const gone = hasCode(error, 'DATA_DIR_UNREADABLE') || (hasCode(error, 'DAMAGED') && error.details?.['missing'] === 'meta.json')
+      if (!gone) throw error
     }
   }
   return newest

@@ -77,8 +77,17 @@ export function segmentTimesKey(instance: string, generation: string, of: { log:
   return `${generationPrefix(instance, generation)}${of.log}/${digits(of.segment, 8)}/${of.digest}.times.json`
 }
 
+/** Everything of one segment. */
+export function segmentPrefix(instance: string, generation: string, of: { log: WalLog; segment: number }): string {
+  return `${generationPrefix(instance, generation)}${of.log}/${digits(of.segment, 8)}/`
+}
+
+export function checkpointsPrefix(instance: string, generation: string): string {
+  return `${generationPrefix(instance, generation)}checkpoints/`
+}
+
 export function checkpointPrefix(instance: string, generation: string, segment: number): string {
-  return `${generationPrefix(instance, generation)}checkpoints/${digits(segment, 8)}/`
+  return `${checkpointsPrefix(instance, generation)}${digits(segment, 8)}/`
 }
 
 export function checkpointFileName(file: { number: number; length: number; digest: string }): string {

@@ -223,36 +223,6 @@ export async function readDeletions(store: ObjectStore, instance: string, reques
   return deletions.sort((a, b) => a.seenAt - b.seenAt)
 }
 
-/** Removes everything of a generation, its document first: without it the rest is nothing. */
-export async function removeGeneration(store: ObjectStore, instance: string, request: { generation: string } & Options): Promise<void> {
-  await store.delete([generationKey(instance, request.generation)], signalOf(request))
-  await removeBelow(store, generationPrefix(instance, request.generation), request)
-}
-
-/** Removes a checkpoint, its document first. */
-export async function removeCheckpoint(store: ObjectStore, instance: string, request: { generation: string; segment: number } & Options): Promise<void> {
-  const prefix = checkpointPrefix(instance, request.generation, request.segment)
-  await store.delete([`${prefix}checkpoint.json`], signalOf(request))
-  await removeBelow(store, prefix, request)
-}
-
-/** Removes pieces and the times of sealed ones, segment by segment in the given order, so that what is left never looks like a beginning. */
-export async function removePieces(store: ObjectStore, instance: string, request: { generation: string; pieces: readonly WalPiece[] } & Options): Promise<void> {
-  const folders = new Map<string, string[]>()
-  for (const piece of request.pieces) {
-    const folder = `${piece.log}/${piece.segment}`
-    const times = piece.sealed ? [segmentTimesKey(instance, request.generation, piece)] : []
-    folders.set(folder, [...(folders.get(folder) ?? []), piece.key, ...times])
-  }
-  for (const keys of folders.values()) await store.delete(keys, signalOf(request))
-}
-
-async function removeBelow(store: ObjectStore, prefix: string, options: Options): Promise<void> {
-  const keys: string[] = []
-  for await (const { key } of store.list(prefix, signalOf(options))) keys.push(key)
-  if (keys.length > 0) await store.delete(keys, signalOf(options))
-}
-
 function tolerate(error: unknown, { onDamage }: Tolerance): void {
   if (onDamage === undefined || !hasCode(error, 'DAMAGED')) throw error
   onDamage(error)

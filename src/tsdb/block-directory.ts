@@ -55,7 +55,7 @@ export async function readBlockDirectory(path: string): Promise<BlockDirectory> 
 
 /**
  * Reads and checks meta.json of the block in `path`; `text` is the file as it is.
- * @throws DAMAGED (also when it is not there), DATA_DIR_UNREADABLE
+ * @throws DAMAGED (also when it is not there: `details.missing` is its name), DATA_DIR_UNREADABLE
  */
 export async function readBlockMeta(path: string): Promise<{ meta: BlockMeta; text: string }> {
   const file = await blockFile(path, 'meta.json')
@@ -98,7 +98,7 @@ async function blockFile(blockPath: string, relPath: string): Promise<BlockFile>
     if (!stats.isFile()) throw damaged(blockPath, `${relPath} is ${kindOf(stats)}, not a file`)
     return { relPath, path, sizeBytes: stats.size }
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') throw damaged(blockPath, `${relPath} is missing`)
+    if (systemCode(error) === 'ENOENT') throw damaged(blockPath, `${relPath} is missing`, { missing: relPath })
     throw dataFileError(error, path)
   }
 }
@@ -109,6 +109,6 @@ function kindOf(entry: Pick<Dirent, 'isSymbolicLink' | 'isDirectory' | 'isFile'>
   return entry.isFile() ? 'a file' : 'a special file'
 }
 
-function damaged(path: string, problem: string): PromDrError {
-  return new PromDrError('DAMAGED', `block directory ${path}: ${problem}`, { details: { path } })
+function damaged(path: string, problem: string, facts: { missing?: string } = {}): PromDrError {
+  return new PromDrError('DAMAGED', `block directory ${path}: ${problem}`, { details: { path, ...facts } })
 }

@@ -20,7 +20,7 @@ function generation(over: Partial<WindowGeneration> = {}): WindowGeneration {
 }
 
 function pointAt(createdAt: number, over: Partial<WindowPoint> = {}): WindowPoint {
-  return { createdAt, headOmitted: false, bound: createdAt - hourMs, ...over }
+  return { createdAt, headInGeneration: undefined, bound: createdAt - hourMs, ...over }
 }
 
 const hourly = Array.from({ length: 200 }, (_, at) => pointAt(ago(200 - at)))
@@ -44,11 +44,18 @@ describe('WAL that is older than the window', () => {
   })
 
   it('goes only up to what the oldest recovery point without a head needs', () => {
-    const relying = pointAt(ago(150), { headOmitted: true })
+    const relying = pointAt(ago(150), { headInGeneration: 'g1' })
     const [removal] = planWalWindow([generation()], [...hourly, relying], window)
     const checkpoint = generation().checkpoints.find(({ segment }) => segment === removal?.upTo)
     expect(checkpoint?.bound).toBeLessThanOrEqual(relying.bound ?? 0)
     expect(checkpoint?.seenAt).toBeGreaterThan(ago(165))
+  })
+
+  it('goes only up to a checkpoint that was there when such a recovery point was made: a later one may have later deletions in it', () => {
+    const [first, second] = generation().checkpoints
+    const relying = pointAt((second?.seenAt ?? 0) - 1, { headInGeneration: 'g1', bound: second?.bound ?? 0 })
+    const [removal] = planWalWindow([generation()], [...hourly, relying], window)
+    expect(removal?.upTo).toBe(first?.segment)
   })
 
   it('stays without a checkpoint, however old it is', () => {
@@ -69,8 +76,13 @@ describe('a generation that ended before the window', () => {
     expect(planWalWindow([ended], hourly, window)).toMatchObject([{ generation: 'g1', upTo: undefined }])
   })
 
+  it('stays for a recovery point that names it, also one made after its last sign of life', () => {
+    expect(planWalWindow([{ ...ended, checkpoints: [] }], [...hourly, pointAt(ended.lastSeenAt + 30_000, { headInGeneration: 'g1' })], window)).toEqual([])
+    expect(planWalWindow([{ ...ended, checkpoints: [] }], [...hourly, pointAt(ended.lastSeenAt + 30_000, { headInGeneration: 'g2' })], window)).toHaveLength(1)
+  })
+
   it('stays while they do not, or a recovery point without a head needs it', () => {
     expect(planWalWindow([{ ...ended, checkpoints: [] }], [pointAt(ago(80), { bound: ago(101) })], window)).toEqual([])
-    expect(planWalWindow([{ ...ended, checkpoints: [] }], [...hourly, pointAt(ago(120), { headOmitted: true })], window)).toEqual([])
+    expect(planWalWindow([{ ...ended, checkpoints: [] }], [...hourly, pointAt(ago(120), { headInGeneration: 'g1' })], window)).toEqual([])
   })
 })
