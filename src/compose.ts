@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os'
 import type { Operations } from './cli/operations.ts'
 import type { Config } from './config/config.ts'
 import { renderConfig } from './config/render-config.ts'
+import { composeComponents, composeEncryption } from './compose-components.ts'
 import type { Progress } from './domain/progress.ts'
 import type { PrometheusVersion } from './domain/prometheus-version.ts'
 import { hasCode } from './errors.ts'
@@ -9,8 +10,10 @@ import { createPrometheusApi } from './integrations/prometheus/http-prometheus-a
 import { binaryVersion } from './integrations/prometheus/prometheus-version.ts'
 import { startThrowawayServer } from './integrations/prometheus/throwaway-server.ts'
 import type { StartServer } from './operations/answer-check.ts'
+import { archive } from './operations/archive.ts'
 import { type NamedStore, backup } from './operations/backup.ts'
 import type { BackupRequest } from './operations/backup-report.ts'
+import type { ComponentsContext } from './operations/components-context.ts'
 import { doctor } from './operations/doctor.ts'
 import { hold } from './operations/hold.ts'
 import { init } from './operations/init.ts'
@@ -55,12 +58,20 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
   const target = config.restore.target ?? dataDir
   const localVersion = () => versionOf(binary)
   const shared = { clock, logger, progress, signal }
+  const encryption = composeEncryption(config.encryption, logger)
+  const components: ComponentsContext = {
+    components: composeComponents(config.components, { clock, prometheus }),
+    ...encryption,
+    scratch: { parent: tmpdir(), self, isDead },
+    places: new Map(config.repositories.map(({ name, url: repositoryUrl, s3 }) => [name, { url: repositoryUrl, ...(s3 && { s3 }) }])),
+  }
   const backUp = async (request: BackupRequest, until = signal) => backup({
-    ...shared, signal: until, instance: config.instance, prometheus, dataDir, repositories: await repositories(), self, isDead, ownerNames,
+    ...shared, signal: until, instance: config.instance, prometheus, dataDir, repositories: await repositories(), components, self, isDead, ownerNames,
     settings: { compactedSpanMs: config.backup.compactedSpan, timezone: config.backup.timezone, knownAnswers: config.backup.knownAnswers, filesAtOnce },
   }, request)
   return {
     backup: (request) => backUp(request),
+    archive: async (request) => archive({ ...shared, instance: config.instance, prometheus, dataDir, repositories: await repositories(), components, self, isDead, ownerNames, timezone: config.backup.timezone }, request),
     ship: async (request) => {
       stepBack(config.ship.niceness)
       return ship({

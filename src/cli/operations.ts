@@ -1,3 +1,4 @@
+import type { ArchiveReport, ArchiveVerbRequest } from '../operations/archive-report.ts'
 import type { BackupReport, BackupRequest } from '../operations/backup-report.ts'
 import type { DoctorReport } from '../operations/doctor-report.ts'
 import type { HoldReport, HoldRequest } from '../operations/hold-report.ts'
@@ -14,6 +15,7 @@ export interface Operations {
   init(request: InitRequest): Promise<InitReport>
   doctor(): Promise<DoctorReport>
   backup(request: BackupRequest): Promise<BackupReport>
+  archive(request: ArchiveVerbRequest): Promise<ArchiveReport>
   ship(request: ShipRequest): Promise<ShipReport>
   list(request: ListRequest): Promise<ListReport>
   show(request: ShowRequest): Promise<ShowReport>

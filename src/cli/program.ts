@@ -1,5 +1,6 @@
 import { Command, type Option } from 'commander'
 import type { CommandRunner } from './command-runner.ts'
+import { archiveCommand } from './commands/archive.ts'
 import { backupCommand } from './commands/backup.ts'
 import { completionCommand } from './commands/completion.ts'
 import { doctorCommand } from './commands/doctor.ts'
@@ -23,7 +24,7 @@ export interface ProgramParts {
 }
 
 /** Every verb, in the order of a host's life. */
-const verbs = [initCommand, doctorCommand, backupCommand, shipCommand, statusCommand, listCommand, showCommand, verifyCommand, restoreCommand, holdCommand]
+const verbs = [initCommand, doctorCommand, backupCommand, archiveCommand, shipCommand, statusCommand, listCommand, showCommand, verifyCommand, restoreCommand, holdCommand]
 
 /** The commander program. It never exits: what it would exit for is thrown as a CommanderError. */
 export function buildProgram(parts: ProgramParts): Command {

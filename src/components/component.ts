@@ -76,8 +76,6 @@ export interface Finding {
 export interface CollectOptions {
   /** The archive will be encrypted: credentials may be in it. */
   secrets: boolean
-  /** Names the recovery point that this becomes part of. */
-  recoveryPoint: string
   signal: AbortSignal
 }
 

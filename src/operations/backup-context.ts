@@ -5,6 +5,7 @@ import type { ObjectStore } from '../stores/object-store.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { ProcessIdentity } from '../system/machine.ts'
+import type { ComponentsContext } from './components-context.ts'
 
 /** A configured repository. */
 export interface NamedStore {
@@ -17,6 +18,8 @@ export interface BackupContext {
   prometheus: PrometheusApi
   dataDir?: string | undefined
   repositories: readonly NamedStore[]
+  /** Absent where only the TSDB is backed up. */
+  components?: ComponentsContext | undefined
   settings: {
     /** ms; default chosen from the server's retention. */
     compactedSpanMs?: number | undefined

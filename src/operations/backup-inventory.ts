@@ -29,6 +29,8 @@ export interface Inventory {
   tiers: Tier[]
   /** The newest recovery point of the TSDB that can be read. */
   previous: StoredRecoveryPoint | undefined
+  /** The newest that can be read at all: expiry never removes it, so that what it names can be used again. */
+  newest: StoredRecoveryPoint | undefined
   warnings: string[]
 }
 
@@ -49,8 +51,8 @@ export interface InventoryRequest {
 export async function readInventory(request: InventoryRequest): Promise<Inventory> {
   const { store, instance } = request
   const { ids } = await listRecoveryPointIds(store, instance, request)
-  const previous = await newestReadable(ids, request)
-  const inventory: Inventory = { stored: [], present: [], condemned: [], tiers: await openTiers(ids, request), previous, warnings: [] }
+  const { newest, previous } = await newestReadable(ids, request)
+  const inventory: Inventory = { stored: [], present: [], condemned: [], tiers: await openTiers(ids, request), previous, newest, warnings: [] }
   const named = new Map((previous?.blocks ?? []).map((block) => [block.ulid, block]))
   const local = new Map(request.blocks.map((block) => [block.meta.ulid, block]))
   const existing = await listBlockUlids(store, request)
@@ -105,12 +107,15 @@ export async function openTiers(ids: readonly string[], request: TierRequest): P
   return open
 }
 
-async function newestReadable(ids: readonly string[], request: InventoryRequest): Promise<StoredRecoveryPoint | undefined> {
+/** The newest recovery point that can be read, and the newest of these with a TSDB. */
+export async function newestReadable(ids: readonly string[], request: Omit<InventoryRequest, 'blocks'>): Promise<Pick<Inventory, 'newest' | 'previous'>> {
+  let newest: StoredRecoveryPoint | undefined
   for (const id of [...ids].reverse()) {
     const point = await readOrSkip(id, request)
-    if (point !== undefined && holdsTsdb(point)) return point
+    newest ??= point
+    if (point !== undefined && holdsTsdb(point)) return { newest, previous: point }
   }
-  return undefined
+  return { newest, previous: undefined }
 }
 
 /** A damaged manifest names nothing that can be relied on; `verify` reports it. */

@@ -1,4 +1,5 @@
 import type { HeadPlace } from '../domain/recovery-point.ts'
+import type { FailedComponent, ReportedArchive } from './archives-report.ts'
 
 /** What `backup` is asked to do. */
 export interface BackupRequest {
@@ -32,6 +33,8 @@ export interface RepositoryOutcome {
 }
 
 export interface BackupReport {
+  /** Components that were asked for and are not in the recovery point, in one repository at least. */
+  failedComponents: FailedComponent[]
   recoveryPoint: {
     id: string
     instance: string
@@ -42,7 +45,7 @@ export interface BackupReport {
     /** Where what was in memory is: in the recovery point, in the shipped WAL, or nowhere. */
     head: HeadPlace
     blocks: number
-    archives: []
+    archives: ReportedArchive[]
     tiers: string[]
     samples: number
     bytes: number

@@ -14,10 +14,13 @@ import { storeTombstones } from '../repository/tombstones.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import type { Logger } from '../system/logger.ts'
 import { thanosMeta } from '../tsdb/block-meta.ts'
+import type { FailedComponent, ReportedArchive } from './archives-report.ts'
 import { type Inventory, namedBlock, readInventory } from './backup-inventory.ts'
+import type { Collection } from './collect-components.ts'
 import { unchangedHead } from './head-reuse.ts'
 import type { SnapshotBlock } from './snapshot-block.ts'
 import type { SourceCheck } from './source-check.ts'
+import { type ArchiveRequest, planArchives, recheckArchives, storeArchives } from './store-archives.ts'
 
 /** What every repository is given: the same recovery point, less what each has to decide for itself. */
 export interface StoreRequest {
@@ -28,6 +31,8 @@ export interface StoreRequest {
   blocks: readonly SnapshotBlock[]
   head: SnapshotBlock | 'empty' | 'omitted' | { kind: 'wal'; generation: string }
   check: SourceCheck
+  collection: Collection
+  place: ArchiveRequest['place']
   compactedSpanMs: number
   timezone: string
   startedAtMs: number
@@ -46,6 +51,8 @@ export interface StoreOutcome {
   uploadedBlocks: number
   reusedBlocks: number
   coveredBlocks: number
+  archives: ReportedArchive[]
+  failedComponents: FailedComponent[]
   warnings: string[]
 }
 
@@ -64,7 +71,9 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
   const sameHead = serverHead && (await unchangedHead({ ...request, head: serverHead, externalLabels: point.source.externalLabels, previous: inventory.previous }))
   const localHead = sameHead === undefined ? serverHead : undefined
   const heads = localHead === undefined ? [] : [localHead.meta.ulid]
-  const intent = () => writeIntent(store, point.instance, { id: point.id, refreshedAt: request.now().toISOString(), blocks: plan.named, heads, archives: [], signal: request.signal })
+  const archiveRequest = { ...request, instance: point.instance, recoveryPoint: point.id, newest: inventory.newest }
+  const archivePlan = await planArchives(archiveRequest)
+  const intent = () => writeIntent(store, point.instance, { id: point.id, refreshedAt: request.now().toISOString(), blocks: plan.named, heads, archives: archivePlan.paths, signal: request.signal })
   let uploadedBytes = await intent()
   const keeper = keepAlive(request, intent)
   let committing = false
@@ -79,20 +88,21 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
       ...(localHead === undefined ? [] : [upload(request, localHead, headPrefix(point.instance, localHead.meta.ulid))]),
     ])
     const uploaded = new Map(results.map((result) => [result.named.ulid, result]))
-    const stored = new Map(inventory.stored.map((block) => [block.ulid, block.named]))
+    const known = new Map(inventory.stored.map((block) => [block.ulid, block.named]))
     const blocks: NamedBlock[] = []
     for (const ulid of plan.named) {
-      const named = uploaded.get(ulid)?.named ?? (stored.get(ulid) as NamedBlock)
+      const named = uploaded.get(ulid)?.named ?? (known.get(ulid) as NamedBlock)
       blocks.push(await withTombstones(named, local.get(ulid)?.tombstones))
     }
-    uploadedBytes += results.reduce((sum, result) => sum + result.uploadedBytes, 0)
-    const warnings = [...inventory.warnings, ...results.flatMap((result) => result.replaced.map((key) => `${key} held other bytes and was stored anew`))]
+    const stored = await storeArchives(archivePlan, archiveRequest)
+    uploadedBytes += results.reduce((sum, result) => sum + result.uploadedBytes, stored.uploadedBytes)
+    const warnings = [...inventory.warnings, ...results.flatMap((result) => result.replaced.map((key) => `${key} held other bytes and was stored anew`)), ...stored.warnings]
     const headBlock = sameHead ?? (localHead && uploaded.get(localHead.meta.ulid)?.named)
     const head = headBlock === undefined ? headWithoutBlock(request.head) : { kind: 'block' as const, block: headBlock }
     const headBytes = head.kind === 'block' ? blockBytes(head.block) : 0
-    const reusedBytes = blocks.reduce((sum, block) => sum + blockBytes(block), headBytes) - results.reduce((sum, result) => sum + blockBytes(result.named), 0)
+    const reusedBytes = blocks.reduce((sum, block) => sum + blockBytes(block), headBytes + stored.reusedBytes) - results.reduce((sum, result) => sum + blockBytes(result.named), 0)
     const complete: StoredRecoveryPoint = {
-      ...point, blocks, head, archives: [], tiers: inventory.tiers,
+      ...point, blocks, head, archives: stored.archives, tiers: inventory.tiers,
       cost: { uploadedBytes, reusedBytes: Math.max(0, reusedBytes), durationMs: Math.round(request.now().getTime() - request.startedAtMs) },
     }
     await recheck(request, complete)
@@ -102,7 +112,7 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     uploadedBytes += await commitRecoveryPoint(store, complete, { signal: request.signal })
     await checkFence(request, complete)
     await removeIntent(store, point.instance, point.id).catch((failure: unknown) => request.logger.warn({ store: store.url, error: messageOf(failure) }, 'the intent could not be removed: the next backup clears it'))
-    return { point: complete, uploadedBytes, reusedBytes: complete.cost.reusedBytes, uploadedBlocks: uploads.length, reusedBlocks: plan.reuse.length, coveredBlocks: plan.covers.size, warnings }
+    return { point: complete, uploadedBytes, reusedBytes: complete.cost.reusedBytes, uploadedBlocks: uploads.length, reusedBlocks: plan.reuse.length, coveredBlocks: plan.covers.size, archives: stored.reported, failedComponents: stored.failed, warnings }
   } catch (error) {
     // A manifest whose answer was lost may still come to be: what it names stays, and the next backup clears the intent.
     if (committing && hasCode(error, 'STORE_UNREACHABLE', 'STORE_BAD_RESPONSE', 'INTERRUPTED')) throw error
@@ -166,6 +176,7 @@ async function checkFence(request: StoreRequest, point: StoredRecoveryPoint): Pr
 
 async function recheck(request: StoreRequest, point: StoredRecoveryPoint): Promise<void> {
   await recheckBlocks(request.store, point.blocks, request)
+  await recheckArchives(request.store, point, request)
   if (point.head.kind !== 'block') return
   const missing = missingFile(point.head.block.files, await listFiles(request.store, headPrefix(point.instance, point.head.block.ulid), request))
   if (missing === undefined) return

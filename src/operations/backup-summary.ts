@@ -1,9 +1,11 @@
 import type { KnownAnswers } from '../domain/known-answers.ts'
-import { blockBytes, headPlace } from '../domain/recovery-point.ts'
+import { headPlace, recoveryPointBytes } from '../domain/recovery-point.ts'
 import { PromDrError, messageOf } from '../errors.ts'
+import type { FailedComponent } from './archives-report.ts'
 import { type BackupContext, type NamedStore, chooseRepositories } from './backup-context.ts'
 import type { BackupReport, BackupRequest, DamagedBlock, RepositoryOutcome } from './backup-report.ts'
 import type { StoreOutcome } from './backup-repository.ts'
+import type { Collection } from './collect-components.ts'
 import type { ServerFacts } from './backup-source.ts'
 import type { Stopwatch } from './stopwatch.ts'
 
@@ -17,6 +19,7 @@ export interface BackedUp {
   outcomes: Map<string, StoreOutcome>
   failed: Map<string, unknown>
   answers: KnownAnswers
+  collection: Collection
   damagedAtSource: DamagedBlock[]
   warnings: string[]
 }
@@ -28,10 +31,11 @@ export function summarizeBackup(run: BackedUp): BackupReport {
   const point = (first as StoreOutcome).point
   const blocks = point.head.kind === 'block' ? [...point.blocks, point.head.block] : point.blocks
   const sum = (pick: (outcome: StoreOutcome) => number) => [...outcomes.values()].reduce((total, outcome) => total + pick(outcome), 0)
-  const warnings = [...new Set([...run.warnings, ...[...outcomes.values()].flatMap((outcome) => outcome.warnings)])]
+  const warnings = [...new Set([...run.warnings, ...run.collection.warnings, ...[...outcomes.values()].flatMap((outcome) => outcome.warnings)])]
   if (facts.outOfOrderWindowMs > 0) warnings.push('out-of-order ingestion is on: out-of-order samples that are still in memory are in no snapshot, so they are not in this recovery point')
   if (point.head.kind === 'omitted') warnings.push('the head was left out (--head never): samples newer than the newest block are not in this recovery point')
   return {
+    failedComponents: failedOf(run),
     recoveryPoint: {
       id: point.id,
       instance: point.instance,
@@ -40,10 +44,10 @@ export function summarizeBackup(run: BackedUp): BackupReport {
       headIncluded: headPlace(point.head) === 'stored',
       head: headPlace(point.head),
       blocks: blocks.length,
-      archives: [],
+      archives: (first as StoreOutcome).archives,
       tiers: point.tiers,
       samples: blocks.reduce((total, block) => total + block.numSamples, 0),
-      bytes: blocks.reduce((total, block) => total + blockBytes(block), 0),
+      bytes: recoveryPointBytes(point),
       knownAnswers: { series: answers.series.length, samples: answers.series.reduce((total, series) => total + series.samples.length, 0), queries: answers.queries.length, dropped: answers.dropped },
     },
     uploadedBytes: sum((outcome) => outcome.uploadedBytes),
@@ -54,6 +58,12 @@ export function summarizeBackup(run: BackedUp): BackupReport {
     damagedAtSource: run.damagedAtSource,
     warnings,
   }
+}
+
+/** Each once, however many repositories lack it. */
+export function failedOf({ collection, outcomes }: { collection: Collection; outcomes: ReadonlyMap<string, { failedComponents: FailedComponent[] }> }): FailedComponent[] {
+  const all = [...collection.failed, ...[...outcomes.values()].flatMap((outcome) => outcome.failedComponents)]
+  return [...new Map(all.map((failed) => [failed.component, failed])).values()]
 }
 
 function repositoryOutcome({ name, store }: NamedStore, outcome: StoreOutcome | undefined, error: unknown): RepositoryOutcome {

@@ -3,20 +3,17 @@ import pLimit from 'p-limit'
 import { defaultCompactedSpanMs } from '../domain/compaction-cover.ts'
 import type { KnownAnswers } from '../domain/known-answers.ts'
 import { recoveryPointId } from '../domain/recovery-point.ts'
-import { hasCode, messageOf } from '../errors.ts'
-import { readOrCreateFormat } from '../repository/format.ts'
-import { claimInstance } from '../repository/identity.ts'
-import { clearDeadIntents } from '../repository/intents.ts'
 import { encodeKnownAnswers } from '../repository/known-answers-codec.ts'
-import { type Lease, acquireLease } from '../repository/lease.ts'
 import { readKnownAnswers } from './backup-answers.ts'
-import { type BackupContext, type NamedStore, chooseRepositories } from './backup-context.ts'
+import type { BackupContext } from './backup-context.ts'
+import { type Participant, firstOf, keepLeases, openParticipants, releaseQuietly } from './backup-participants.ts'
 import type { BackupReport, BackupRequest } from './backup-report.ts'
 import { type StoreOutcome, storeRecoveryPoint } from './backup-repository.ts'
 import { removeDeadSnapshots, takeSnapshot } from './backup-snapshot.ts'
 import { type ServerFacts, readServerFacts } from './backup-source.ts'
 import { summarizeBackup } from './backup-summary.ts'
 import { streamCoversHead } from './head-coverage.ts'
+import { type Collection, withCollection } from './collect-components.ts'
 import { confirmKnownAnswers } from './known-answers.ts'
 import { type SnapshotBlock, measureNewestSample, readSnapshotBlocks } from './snapshot-block.ts'
 import { newestInOrderMs } from './ship-checkpoint.ts'
@@ -24,11 +21,6 @@ import { SourceCheck } from './source-check.ts'
 import { Stopwatch } from './stopwatch.ts'
 
 export { type BackupContext, type NamedStore, chooseRepositories } from './backup-context.ts'
-
-/** A repository that takes part, with its lease held. */
-interface Participant extends NamedStore {
-  lease: Lease
-}
 
 interface Run {
   context: BackupContext
@@ -38,6 +30,7 @@ interface Run {
   participants: Participant[]
   failed: Map<string, unknown>
   startedAtMs: number
+  collection: Collection
 }
 
 /**
@@ -50,43 +43,21 @@ export async function backup(context: BackupContext, request: BackupRequest): Pr
   const startedAtMs = clock.now().getTime()
   const failed = new Map<string, unknown>()
   const facts = await watch.time('ask the server', () => readServerFacts({ ...context, configuredDataDir: context.dataDir, hostname: context.self.hostname }))
-  const participants = await watch.time('open repositories', () => openRepositories(context, { request, facts, failed }))
+  const participants = await watch.time('open repositories', () => openParticipants(context, { ...request, failed, identityFor: async () => ({ hostname: facts.source.hostname, dataDir: facts.source.dataDir, externalLabels: facts.source.externalLabels }) }))
+  const stopKeeping = keepLeases(context, participants)
   try {
     const dead = await removeDeadSnapshots(facts.dataDir, context.isDead)
     for (const name of dead.removed) context.logger.warn({ name }, 'removed the snapshot of a backup that was killed')
-    const made = await makeRecoveryPoint({ context, request, facts, watch, participants, failed, startedAtMs })
-    await dead.forget()
-    return summarizeBackup({ context, request, facts, watch, failed, ...made, warnings: [...dead.warnings, ...made.warnings] })
+    // Before the snapshot: a restore to the moment of the recovery point must not bring back what was configured after it.
+    return await withCollection({ ...context, watch }, async (collection) => {
+      const made = await makeRecoveryPoint({ context, request, facts, watch, participants, failed, startedAtMs, collection })
+      await dead.forget()
+      return summarizeBackup({ context, request, facts, watch, failed, collection, ...made, warnings: [...dead.warnings, ...made.warnings] })
+    })
   } finally {
+    stopKeeping()
     for (const participant of participants) await releaseQuietly(context, participant)
   }
-}
-
-/** Leases are taken in all repositories before the server is asked for anything that costs it. */
-async function openRepositories(context: BackupContext, run: Pick<Run, 'request' | 'facts' | 'failed'>): Promise<Participant[]> {
-  const { instance, self, signal } = context
-  const chosen = chooseRepositories(context.repositories, run.request.repositories)
-  const { externalLabels, dataDir, hostname } = run.facts.source
-  const opened = await Promise.all(chosen.map(async ({ name, store }): Promise<Participant | undefined> => {
-    try {
-      await readOrCreateFormat(store, context.clock.now(), { signal })
-      await claimInstance(store, instance, { identity: { machineId: self.machineId, hostname, dataDir, externalLabels }, adopt: run.request.adopt, signal })
-      const lease = await acquireLease({ store, instance, verb: 'backup', holder: self, isDead: context.isDead, signal })
-      try {
-        await clearDeadIntents(store, instance, { signal })
-      } catch (error) {
-        await releaseQuietly(context, { name, store, lease })
-        throw error
-      }
-      return { name, store, lease }
-    } catch (error) {
-      run.failed.set(name, error)
-      return undefined
-    }
-  }))
-  const participants = opened.filter((participant) => participant !== undefined)
-  if (participants.length === 0) throw firstOf(run.failed)
-  return participants
 }
 
 /** Whatever happens, the snapshot is gone when this ends. */
@@ -153,6 +124,7 @@ async function storeEverywhere(run: Run, made: Made): Promise<Map<string, StoreO
           maxTime: made.maxTime,
         },
         blocks: made.blocks, head: typeof head === 'object' && 'generations' in head ? { kind: 'wal', generation: head.generations.get(name) as string } : head, check: made.check,
+        collection: run.collection, place: context.components?.places.get(name),
         compactedSpanMs: context.settings.compactedSpanMs ?? defaultCompactedSpanMs(facts.minBlockMs, facts.maxBlockMs),
         timezone: context.settings.timezone,
         startedAtMs: run.startedAtMs,
@@ -166,18 +138,4 @@ async function storeEverywhere(run: Run, made: Made): Promise<Map<string, StoreO
   context.progress.finish()
   if (outcomes.size === 0) throw firstOf(run.failed)
   return outcomes
-}
-
-/** An interruption outweighs what it made fail. */
-function firstOf(failed: Map<string, unknown>): unknown {
-  const errors = [...failed.values()]
-  return errors.find((error) => hasCode(error, 'INTERRUPTED')) ?? errors[0]
-}
-
-async function releaseQuietly(context: BackupContext, participant: Participant): Promise<void> {
-  try {
-    await participant.lease.release()
-  } catch (error) {
-    context.logger.warn({ repository: participant.name, error: messageOf(error) }, 'the lease could not be given back: it runs out by itself')
-  }
 }

@@ -27,12 +27,16 @@ export async function withPrivateScratch<T>(options: ScratchOptions, use: (direc
   const root = await onFile(options.parent, mkdtemp(join(options.parent, prefix)))
   try {
     await onFile(root, writeFile(join(root, ownerFile), JSON.stringify(options.self), { mode: 0o600 }))
-    const directory = join(root, 'work')
-    await onFile(root, mkdir(directory, { mode: 0o700 }))
-    return await use(directory)
+    return await use(await makePrivateDirectory(join(root, 'work')))
   } finally {
     await rm(root, { recursive: true, force: true, maxRetries: 3 })
   }
+}
+
+/** Makes a directory that only this user may enter. @returns its path */
+export async function makePrivateDirectory(path: string): Promise<string> {
+  await onFile(path, mkdir(path, { mode: 0o700 }))
+  return path
 }
 
 /** @returns the bytes that are free where scratch directories are made */

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import { onFile } from './file-failures.ts'
 
 export interface WrittenFile {
@@ -28,4 +30,14 @@ export async function writeNewFile(path: string, chunks: AsyncIterable<Uint8Arra
   } finally {
     await handle.close()
   }
+}
+
+/** As something to upload: it is opened anew for each try. Structurally a `Body` of the object stores. */
+export function fileBody({ path, sizeBytes }: WrittenFile): { sizeBytes: number; open(): Readable } {
+  return { sizeBytes, open: () => createReadStream(path, { highWaterMark: 1024 * 1024 }) }
+}
+
+/** Idempotent. */
+export async function removeFile(path: string): Promise<void> {
+  await onFile(path, rm(path, { force: true }))
 }

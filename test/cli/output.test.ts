@@ -3,7 +3,7 @@ import { expectGolden } from '../support/golden.ts'
 import { damagedVerifyReport, refusedPlan, restoreReport, verifyReport } from './reports.ts'
 import { runInProcess } from './terminal.ts'
 
-const verbs = ['init', 'doctor', 'backup', 'ship', 'status', 'list', 'show', 'verify', 'restore', 'hold', 'completion']
+const verbs = ['init', 'doctor', 'backup', 'archive', 'ship', 'status', 'list', 'show', 'verify', 'restore', 'hold', 'completion']
 const id = '20261121T030000Z-79535b5f'
 
 describe('help', () => {
@@ -35,6 +35,7 @@ describe('help', () => {
 describe('reports for people', () => {
   test.each([
     ['backup', ['backup'], {}],
+    ['archive', ['archive'], {}],
     ['list', ['list'], {}],
     ['show', ['show', id], {}],
     ['verify', ['verify'], {}],

@@ -1,3 +1,4 @@
+import type { ArchiveReport } from '../../src/operations/archive-report.ts'
 import type { BackupReport } from '../../src/operations/backup-report.ts'
 import type { DoctorReport } from '../../src/operations/doctor-report.ts'
 import type { HoldReport } from '../../src/operations/hold-report.ts'
@@ -12,6 +13,7 @@ import type { VerifyReport } from '../../src/operations/verify-report.ts'
 const id = '20261121T030000Z-79535b5f'
 
 export const backupReport: BackupReport = {
+  failedComponents: [{ component: 'grafana', kind: 'grafana', error: { code: 'COMPONENT_FAILED', message: 'http://127.0.0.1:3000 did not answer', hint: 'is it running?' } }],
   recoveryPoint: {
     id,
     instance: 'prom-a',
@@ -19,7 +21,10 @@ export const backupReport: BackupReport = {
     maxTime: '2026-11-21T02:59:58.120Z',
     headIncluded: true, head: 'stored',
     blocks: 13,
-    archives: [],
+    archives: [
+      { component: 'alertmanager', kind: 'alertmanager', files: 4, contentBytes: 20_480, bytes: 6_144, encrypted: true, reused: false, leftOut: [] },
+      { component: 'prometheus', kind: 'prometheus', files: 12, contentBytes: 65_536, bytes: 9_216, encrypted: true, reused: true, leftOut: [{ path: '/etc/prometheus/token', reason: 'it may not be read' }] },
+    ],
     tiers: ['hourly', 'daily'],
     samples: 9_600_123,
     bytes: 123_456_789,
@@ -48,6 +53,17 @@ export const backupReport: BackupReport = {
   ],
   damagedAtSource: [],
   warnings: ['a snapshot that nobody owns is in the way'],
+}
+
+export const archiveReport: ArchiveReport = {
+  recoveryPoint: { id, instance: 'prom-a', createdAt: '2026-11-21T03:00:00.412Z', archives: backupReport.recoveryPoint.archives, tiers: ['hourly'], bytes: 15_360 },
+  failedComponents: backupReport.failedComponents,
+  uploadedBytes: 8_192,
+  reusedBytes: 9_216,
+  durationMs: 512,
+  stages: [{ name: 'collect components', durationMs: 312 }, { name: 'store', durationMs: 104 }],
+  repositories: [{ name: 'primary', url: 's3://monitoring-dr/eu', ok: true, uploadedBytes: 8_192, reusedBytes: 9_216 }],
+  warnings: ['the server was not asked: http://127.0.0.1:9090 did not answer'],
 }
 
 export const listReport: ListReport = {

@@ -2,7 +2,7 @@ import { chmod, lstat, mkdir, readFile, readdir, readlink, writeFile } from 'nod
 import { dirname, join } from 'node:path'
 import type { CollectOptions, RestoreComponentOptions } from '../../src/components/component.ts'
 
-export const collecting = (options: Partial<CollectOptions> = {}): CollectOptions => ({ secrets: false, recoveryPoint: '20261121T023615Z-0079535b', signal: new AbortController().signal, ...options })
+export const collecting = (options: Partial<CollectOptions> = {}): CollectOptions => ({ secrets: false, signal: new AbortController().signal, ...options })
 
 export const restoring = (options: Partial<RestoreComponentOptions> = {}): RestoreComponentOptions => ({ force: false, dryRun: false, parts: [], signal: new AbortController().signal, ...options })
 

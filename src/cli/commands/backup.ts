@@ -15,7 +15,7 @@ interface BackupOptions {
 export function backupCommand(run: CommandRunner): Command {
   return new Command('backup')
     .summary('make a recovery point of the running server')
-    .description('Take a snapshot of the running Prometheus and store what is new of it as a recovery point in every repository.')
+    .description('Take a snapshot of the running Prometheus and collect the configured components (configuration, rules, silences, dashboards, files…), and store what is new of them as a recovery point in every repository.')
     .addOption(new Option('--head <mode>', 'whether the samples still in memory are stored too (default: as configured, auto)').choices(['auto', 'always', 'never']))
     .option('--adopt', 'take over an instance name that another machine or data directory wrote under', false)
     .option('-r, --repository <name>', 'only to this repository; may be repeated (default: all)', collect)
@@ -34,11 +34,11 @@ export function backupCommand(run: CommandRunner): Command {
     )
 }
 
-/** Damage at the source is 5. One of several repositories that failed is 3; when none has the recovery point, the code of what went wrong. */
+/** Damage at the source is 5. A component or one of several repositories that failed is 3; when none has the recovery point, the code of what went wrong. */
 export function backupExitCode(report: BackupReport): ExitCode {
   if (report.damagedAtSource.length > 0) return exitCodes.verificationFailed
   const failed = report.repositories.filter((outcome) => !outcome.ok)
-  if (failed.length === 0) return exitCodes.done
+  if (failed.length === 0) return report.failedComponents.length === 0 ? exitCodes.done : exitCodes.partly
   if (failed.length < report.repositories.length) return exitCodes.partly
   return worstOf(...failed.map((outcome) => exitCodeOf(outcome.error?.code ?? 'INTERNAL')))
 }

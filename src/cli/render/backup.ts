@@ -1,5 +1,6 @@
 import type { BackupReport, RepositoryOutcome } from '../../operations/backup-report.ts'
 import type { Style } from '../output.ts'
+import { leftOutOf, renderArchives } from './archives.ts'
 import { type Cell, facts, paragraphs, stagesLine, table, warnings } from './layout.ts'
 import { counted, formatByteSize, formatElapsed, formatInstant } from './units.ts'
 
@@ -21,7 +22,7 @@ export function renderBackup(report: BackupReport, style: Style): string {
   )
   const columns = [{ title: 'REPOSITORY' }, { title: 'UPLOADED', right: true }, { title: 'BLOCKS' }, { title: 'RESULT' }]
   const damage = report.damagedAtSource.map(({ ulid, reason }) => style.red(`block ${ulid} is damaged on the server's own disk: ${reason}`))
-  return paragraphs(`${title}\n${details}`, table(columns, report.repositories.map((outcome) => outcomeRow(outcome, style)), style), damage.join('\n'), warnings(report.warnings, style))
+  return paragraphs(`${title}\n${details}`, renderArchives(point.archives, report.failedComponents, style), table(columns, report.repositories.map((outcome) => outcomeRow(outcome, style)), style), damage.join('\n'), warnings([...leftOutOf(point.archives), ...report.warnings], style))
 }
 
 function outcomeRow(outcome: RepositoryOutcome, style: Style): Cell[] {

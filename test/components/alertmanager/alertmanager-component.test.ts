@@ -16,7 +16,7 @@ import { missingPrograms } from '../../support/programs.ts'
 import { waitFor } from '../../support/wait-for.ts'
 
 const { signal } = new AbortController()
-const sealed = { secrets: true, recoveryPoint: 'rp', signal }
+const sealed = { secrets: true, signal }
 const wanted = { force: false, dryRun: false, parts: [], signal }
 const config = {
   global: { smtp_auth_password_file: 'secrets/smtp', smtp_smarthost: 'localhost:25', smtp_from: 'a@example.org' },

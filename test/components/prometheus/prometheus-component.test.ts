@@ -13,7 +13,7 @@ import { rejectionOf } from '../../support/operations.ts'
 import { missingPrograms, prometheusBinary, waitFor } from '../../support/prometheus.ts'
 
 const { signal } = new AbortController()
-const plain = { secrets: false, recoveryPoint: 'rp', signal }
+const plain = { secrets: false, signal }
 const sealed = { ...plain, secrets: true }
 const wanted = { force: false, dryRun: false, parts: [], signal }
 

@@ -13,6 +13,7 @@ _prom_dr() {
     "init -o"|"init --output") COMPREPLY=($(compgen -f -- "$current")); return ;;
     "backup --head") COMPREPLY=($(compgen -W 'auto always never' -- "$current")); return ;;
     "backup -r"|"backup --repository") return ;;
+    "archive -r"|"archive --repository") return ;;
     "ship -r"|"ship --repository") return ;;
     "status -i"|"status --instance") return ;;
     "status -r"|"status --repository") return ;;
@@ -39,10 +40,11 @@ _prom_dr() {
     *" --log-level") COMPREPLY=($(compgen -W 'fatal error warn info debug trace silent' -- "$current")); return ;;
   esac
   case "$verb" in
-    '') words='init doctor backup ship status list show verify restore hold completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    '') words='init doctor backup archive ship status list show verify restore hold completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     init) words='-o --output --stdout -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     doctor) words='-c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     backup) words='--head --adopt -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    archive) words='--adopt -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     ship) words='--once --adopt --new-generation -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     status) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     list) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
@@ -51,7 +53,7 @@ _prom_dr() {
     restore) words='--at -t --target -i --instance -r --repository -n --dry-run --replace --nearest --generation --include-deletes --later-blocks --start --owner --retention --side-instance --disaster-at -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     hold) words='--until --reason --release -i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     completion) words='bash zsh fish -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
-    help) words='init doctor backup ship status list show verify restore hold completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    help) words='init doctor backup archive ship status list show verify restore hold completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }
