@@ -30,6 +30,7 @@ const testPrograms = [
   { names: ['jq'], debianPackage: 'jq' },
   { names: ['age'], debianPackage: 'age' },
   { names: ['age-keygen'], debianPackage: 'age' },
+  { names: ['brotli'], debianPackage: 'brotli' },
   { names: ['haproxy'], debianPackage: 'haproxy' },
   { names: ['nginx'], debianPackage: 'nginx-light' },
   { names: ['keepalived'], debianPackage: 'keepalived' },

@@ -3,6 +3,7 @@ import type { Operations } from './cli/operations.ts'
 import type { Config } from './config/config.ts'
 import { renderConfig } from './config/render-config.ts'
 import { composeComponents, composeEncryption } from './compose-components.ts'
+import { openRepositories } from './compose-stores.ts'
 import type { Progress } from './domain/progress.ts'
 import type { PrometheusVersion } from './domain/prometheus-version.ts'
 import { hasCode } from './errors.ts'
@@ -23,8 +24,6 @@ import { ship } from './operations/ship.ts'
 import { show } from './operations/show.ts'
 import { status } from './operations/status.ts'
 import { verify } from './operations/verify.ts'
-import { openObjectStore } from './stores/open-store.ts'
-import { createRateLimitedStore } from './stores/rate-limited-store.ts'
 import { systemClock } from './system/clock.ts'
 import { createCpuLimit } from './system/cpu-limit.ts'
 import { fileMode } from './system/file-mode.ts'
@@ -50,7 +49,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
   const { url, basicAuth, bearerTokenFile, tls, timeoutMs, binary = 'prometheus', dataDir } = config.prometheus
   const prometheus = createPrometheusApi({ url, timeoutMs, ...(basicAuth && { basicAuth }), ...(bearerTokenFile !== undefined && { bearerTokenFile }), ...(tls && { tls }) })
   let opened: Promise<NamedStore[]> | undefined
-  const repositories = () => (opened ??= openStores(config, surroundings))
+  const repositories = () => (opened ??= openRepositories(config, { logger }))
   const self = thisProcess()
   const isDead = (other: typeof self) => isDeadHere(other, self)
   const uid = process.getuid?.() ?? 0
@@ -91,7 +90,8 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     }, request),
     doctor: async () => doctor({
       instance: config.instance, prometheus, dataDir, localVersion, clock, signal,
-      repositories: await openStores(config, surroundings, 0),
+      // It wants to know at once: outages are not waited out.
+      repositories: await openRepositories(config, { logger, retryBudgetMs: 0 }),
       host: { nodeVersion: process.version, machineId: self.machineId, uid, config: describeFile(config) },
       settings: { target, retentionMs: config.restore.retentionMs },
     }),
@@ -105,17 +105,6 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
       await Promise.all(stores.map(({ store }) => store.close()))
     },
   }
-}
-
-/** `doctor` wants to know at once: it gives no budget for waiting out an outage. */
-function openStores(config: Config, { logger }: Surroundings, retryBudgetMs = config.transfer.retryBudgetMs): Promise<NamedStore[]> {
-  const { uploadBytesPerSecond, downloadBytesPerSecond } = config.transfer
-  const limited = uploadBytesPerSecond !== undefined || downloadBytesPerSecond !== undefined
-  return Promise.all(config.repositories.map(async ({ name, url, s3 }) => {
-    const store = await openObjectStore({ url, ...(s3 !== undefined && { s3 }) }, { clock: systemClock, logger, retryBudgetMs })
-    if (!limited) return { name, store }
-    return { name, store: createRateLimitedStore(store, { clock: systemClock, ...(uploadBytesPerSecond !== undefined && { uploadBytesPerSecond }), ...(downloadBytesPerSecond !== undefined && { downloadBytesPerSecond }) }) }
-  }))
 }
 
 function serverStarter(binary: string): StartServer {

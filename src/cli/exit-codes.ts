@@ -27,6 +27,7 @@ const byErrorCode: Readonly<Partial<Record<ErrorCode, ExitCode>>> = {
   PREFLIGHT_REFUSED: exitCodes.refused,
   INSTANCE_TAKEN: exitCodes.refused,
   COMPONENT_REFUSED: exitCodes.refused,
+  KEY_MISSING: exitCodes.refused,
   DAMAGED: exitCodes.verificationFailed,
   ANSWERS_DIFFER: exitCodes.verificationFailed,
   LOCKED: exitCodes.locked,

@@ -24,7 +24,7 @@ export async function readSealed(context: SealedReadContext, key: string, { rang
 
 async function readWhole(context: SealedReadContext, key: string, signal?: AbortSignal): Promise<ObjectReader> {
   const { store, sealing } = context
-  const reader = await store.get(`${key}${sealedSuffix}`, signalled(signal))
+  const reader = await getQuietly(store, key, signalled(signal))
   const sizeBytes = plainBytesOf(sealing, reader)
   const source = abortable(reader.body, signal)
   try {
@@ -40,11 +40,10 @@ async function readWhole(context: SealedReadContext, key: string, signal?: Abort
 
 async function readRange(context: SealedReadContext, key: string, { range, signal }: ReadOptions & { range: ByteRange }): Promise<ObjectReader> {
   const { store } = context
-  const storedKey = `${key}${sealedSuffix}`
   for (let tries = 1; ; tries += 1) {
     const { opened, first, sizeBytes } = await openHeadOf(context, key, signal)
     const wanted = resolveRange(key, sizeBytes, range)
-    const reader = await store.get(storedKey, { range: opened.storedRange(wanted), ...signalled(signal) })
+    const reader = await getQuietly(store, key, { range: opened.storedRange(wanted), ...signalled(signal) })
     // Sealed anew between the two requests: the head is another one now.
     if (reader.modifiedAt.getTime() !== first.modifiedAt.getTime() && tries < rangeTries) {
       reader.body.destroy()
@@ -57,7 +56,7 @@ async function readRange(context: SealedReadContext, key: string, { range, signa
 
 /** The first bytes of a sealed object, read by themselves. @throws OBJECT_NOT_FOUND, DAMAGED when it has not even those */
 export async function readSealedHead({ store, sealing }: SealedReadContext, key: string, signal?: AbortSignal): Promise<{ head: Buffer; reader: ObjectReader }> {
-  const reader = await store.get(`${key}${sealedSuffix}`, { range: { start: 0, end: sealing.headBytes }, ...signalled(signal) })
+  const reader = await getQuietly(store, key, { range: { start: 0, end: sealing.headBytes }, ...signalled(signal) })
   try {
     return { head: (await takeHead(abortable(reader.body, signal), sealing.headBytes)).head, reader }
   } finally {
@@ -68,6 +67,13 @@ export async function readSealedHead({ store, sealing }: SealedReadContext, key:
 async function openHeadOf(context: SealedReadContext, key: string, signal?: AbortSignal): Promise<{ opened: OpenedObject; first: ObjectReader; sizeBytes: number }> {
   const { head, reader } = await readSealedHead(context, key, signal)
   return { opened: await context.sealing.openHead(head), first: reader, sizeBytes: plainBytesOf(context.sealing, reader) }
+}
+
+/** A body whose end in an error is met by whoever reads it, and by nobody after it was left. */
+async function getQuietly(store: ObjectStore, key: string, options: ReadOptions): Promise<ObjectReader> {
+  const reader = await store.get(`${key}${sealedSuffix}`, options)
+  reader.body.on('error', () => undefined)
+  return reader
 }
 
 function plainBytesOf(sealing: ObjectSealing, reader: ObjectReader): number {
@@ -88,7 +94,6 @@ function bodyOf(context: SealedReadContext, key: string, { reader, plain }: { re
   const body = Readable.from(named(), { objectMode: false, highWaterMark: 1024 * 1024 })
   // A generator that hangs in a read is not ended by destroying its stream: end what it reads.
   body.once('close', () => reader.body.destroy())
-  reader.body.on('error', () => undefined)
   return body
 }
 

@@ -36,7 +36,7 @@ export const importTable: Record<string, FolderRule> = {
 }
 
 /** Files directly in src/: the one that constructs the adapters and the one the launcher starts. */
-const wiringFiles = ['compose.ts', 'compose-components.ts', 'main.ts', 'version.ts']
+const wiringFiles = ['compose.ts', 'compose-components.ts', 'compose-stores.ts', 'main.ts', 'version.ts']
 
 const doors = ['system', 'stores', 'tsdb', 'packing', 'integrations', 'components', 'quickstart']
 const guardedModules = ['fs', 'fs/promises', 'child_process', 'http', 'https', 'http2', 'net', 'tls', 'dgram'].flatMap((name) => [name, `node:${name}`])

@@ -1,0 +1,31 @@
+import type { Config } from './config/config.ts'
+import { createAgeKeys } from './integrations/age/keys.ts'
+import { createObjectSealing } from './integrations/age/object-sealing.ts'
+import { isDataKey } from './repository/data-keys.ts'
+import { type EncryptingStore, createEncryptingStore } from './stores/encrypting-store.ts'
+import { openObjectStore } from './stores/open-store.ts'
+import { createRateLimitedStore } from './stores/rate-limited-store.ts'
+import { systemClock } from './system/clock.ts'
+import type { Logger } from './system/logger.ts'
+
+export interface OpenedRepository {
+  name: string
+  store: EncryptingStore
+}
+
+/**
+ * The configured repositories: outages are waited out, then bytes are slowed, then data is sealed, so that retries and limits are about
+ * what is really sent. What is sealed already is shown and read whatever is configured.
+ */
+export function openRepositories(config: Config, { logger, retryBudgetMs = config.transfer.retryBudgetMs }: { logger: Logger; retryBudgetMs?: number }): Promise<OpenedRepository[]> {
+  const { uploadBytesPerSecond, downloadBytesPerSecond } = config.transfer
+  const limits = { clock: systemClock, ...(uploadBytesPerSecond !== undefined && { uploadBytesPerSecond }), ...(downloadBytesPerSecond !== undefined && { downloadBytesPerSecond }) }
+  const limited = uploadBytesPerSecond !== undefined || downloadBytesPerSecond !== undefined
+  const { recipients, data, ...keys } = config.encryption
+  const sealing = createObjectSealing(recipients, createAgeKeys(keys, { logger }))
+  return Promise.all(config.repositories.map(async ({ name, url, s3 }) => {
+    const opened = await openObjectStore({ url, ...(s3 !== undefined && { s3 }) }, { clock: systemClock, logger, retryBudgetMs })
+    const store = limited ? createRateLimitedStore(opened, limits) : opened
+    return { name, store: createEncryptingStore(store, { sealing, seals: isDataKey, write: data }) }
+  }))
+}
