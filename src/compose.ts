@@ -4,6 +4,7 @@ import type { Config } from './config/config.ts'
 import { renderConfig } from './config/render-config.ts'
 import { composeComponents, composeEncryption } from './compose-components.ts'
 import { openRepositories } from './compose-stores.ts'
+import { defaultRetention } from './domain/retention.ts'
 import type { Progress } from './domain/progress.ts'
 import type { PrometheusVersion } from './domain/prometheus-version.ts'
 import { hasCode } from './errors.ts'
@@ -16,6 +17,7 @@ import { type NamedStore, backup } from './operations/backup.ts'
 import type { BackupRequest } from './operations/backup-report.ts'
 import type { ComponentsContext } from './operations/components-context.ts'
 import { doctor } from './operations/doctor.ts'
+import { expire } from './operations/expire.ts'
 import { hold } from './operations/hold.ts'
 import { init } from './operations/init.ts'
 import { list } from './operations/list.ts'
@@ -81,6 +83,10 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     list: async (request) => list({ repositories: await repositories(), signal }, request),
     show: async (request) => show({ repositories: await repositories(), instance: config.instance, signal }, request),
     status: async (request) => status({ repositories: await repositories(), shipIntervalMs: config.ship.intervalMs, clock, signal }, request),
+    expire: async (request) => expire({
+      instance: config.instance, timezone: config.backup.timezone, self, isDead, clock, logger, signal,
+      repositories: (await repositories()).map((repository) => ({ ...repository, retention: config.repositories.find(({ name }) => name === repository.name)?.retention ?? defaultRetention })),
+    }, request),
     hold: async (request) => hold({ repositories: await repositories(), clock, signal }, request),
     verify: async (request) => verify({ ...shared, repositories: await repositories(), scratchDir: tmpdir(), startServer: serverStarter(binary), settings: { filesAtOnce } }, request),
     restore: async (request) => restore({

@@ -1,6 +1,7 @@
 import type { ArchiveReport, ArchiveVerbRequest } from '../operations/archive-report.ts'
 import type { BackupReport, BackupRequest } from '../operations/backup-report.ts'
 import type { DoctorReport } from '../operations/doctor-report.ts'
+import type { ExpireReport, ExpireRequest } from '../operations/expire-report.ts'
 import type { HoldReport, HoldRequest } from '../operations/hold-report.ts'
 import type { InitReport, InitRequest } from '../operations/init-report.ts'
 import type { ListReport, ListRequest } from '../operations/list-report.ts'
@@ -23,6 +24,7 @@ export interface Operations {
   verify(request: VerifyRequest): Promise<VerifyReport>
   restore(request: RestoreRequest): Promise<RestoreReport>
   hold(request: HoldRequest): Promise<HoldReport>
+  expire(request: ExpireRequest): Promise<ExpireReport>
   /** Releases connections; called once, also after a failure. */
   close(): Promise<void>
 }

@@ -4,6 +4,7 @@ import { archiveCommand } from './commands/archive.ts'
 import { backupCommand } from './commands/backup.ts'
 import { completionCommand } from './commands/completion.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { expireCommand } from './commands/expire.ts'
 import { holdCommand } from './commands/hold.ts'
 import { initCommand } from './commands/init.ts'
 import { listCommand } from './commands/list.ts'
@@ -24,7 +25,7 @@ export interface ProgramParts {
 }
 
 /** Every verb, in the order of a host's life. */
-const verbs = [initCommand, doctorCommand, backupCommand, archiveCommand, shipCommand, statusCommand, listCommand, showCommand, verifyCommand, restoreCommand, holdCommand]
+const verbs = [initCommand, doctorCommand, backupCommand, archiveCommand, shipCommand, statusCommand, listCommand, showCommand, verifyCommand, restoreCommand, expireCommand, holdCommand]
 
 /** The commander program. It never exits: what it would exit for is thrown as a CommanderError. */
 export function buildProgram(parts: ProgramParts): Command {

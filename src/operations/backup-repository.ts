@@ -15,6 +15,7 @@ import type { ObjectStore } from '../stores/object-store.ts'
 import type { Logger } from '../system/logger.ts'
 import { thanosMeta } from '../tsdb/block-meta.ts'
 import type { FailedComponent, ReportedArchive } from './archives-report.ts'
+import { awaitExpiries } from './await-expiries.ts'
 import { type Inventory, namedBlock, readInventory } from './backup-inventory.ts'
 import type { Collection } from './collect-components.ts'
 import { unchangedHead } from './head-reuse.ts'
@@ -37,6 +38,7 @@ export interface StoreRequest {
   timezone: string
   startedAtMs: number
   now(): Date
+  sleep(durationMs: number): Promise<void>
   /** Bounds the files under way, over all repositories. */
   limit: LimitFunction
   progress: Progress
@@ -105,6 +107,7 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
       ...point, blocks, head, archives: stored.archives, tiers: inventory.tiers,
       cost: { uploadedBytes, reusedBytes: Math.max(0, reusedBytes), durationMs: Math.round(request.now().getTime() - request.startedAtMs) },
     }
+    await awaitExpiries(store, request)
     await recheck(request, complete)
     keeper.check()
     await request.lease.renew()

@@ -129,6 +129,7 @@ async function storeEverywhere(run: Run, made: Made): Promise<Map<string, StoreO
         timezone: context.settings.timezone,
         startedAtMs: run.startedAtMs,
         now: () => context.clock.now(),
+        sleep: (durationMs) => context.clock.sleep(durationMs, context.signal),
         progress: context.progress, logger: context.logger, signal: context.signal,
       }))
     } catch (error) {

@@ -29,7 +29,8 @@ export async function unchangedHead(request: HeadReuseRequest): Promise<NamedBlo
   const stored = previous.head.block
   if (!looksAlike(stored, head)) return undefined
   const prefix = headPrefix(previous.instance, stored.ulid)
-  if (missingFile(stored.files, await listFiles(store, prefix, { signal })) !== undefined) return undefined
+  const there = await listFiles(store, prefix, { signal })
+  if (there.marked || missingFile(stored.files, there) !== undefined) return undefined
   const digests = await storedDigests(request, stored, prefix)
   if (digests === undefined) return undefined
   for (const file of head.files) {

@@ -36,6 +36,12 @@ export async function removeIntent(store: ObjectStore, instance: string, id: str
   await store.delete([intentKey(instance, id)])
 }
 
+/** One intent, by its key. @throws OBJECT_NOT_FOUND, DAMAGED */
+export async function readIntent(store: ObjectStore, key: string, options: { signal?: AbortSignal | undefined } = {}): Promise<Intent> {
+  const { id, refreshedAt, blocks, heads, archives } = await readDocument(store, key, intentSchema, options)
+  return { id, refreshedAt, blocks, heads, archives }
+}
+
 /**
  * The intents of an instance. One that vanishes between listing and reading has been removed by its run.
  * @throws DAMAGED for one that cannot be read: what it names is not known to be free
@@ -46,8 +52,7 @@ export async function readIntents(store: ObjectStore, instance: string, options:
   for await (const object of store.list(prefix, signalOf(options))) {
     if (documentName(object.key, prefix) === undefined) continue
     try {
-      const { id, refreshedAt, blocks, heads, archives } = await readDocument(store, object.key, intentSchema, options)
-      intents.push({ id, refreshedAt, blocks, heads, archives })
+      intents.push(await readIntent(store, object.key, options))
     } catch (error) {
       if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
     }

@@ -78,6 +78,27 @@ export function isExternalPath(path: string, component: string): boolean {
   return isComponentName(component) && isRecoveryPointId(id) && path === externalPath(component, id)
 }
 
+export function headsPrefix(instance: string): string {
+  return `${instancePrefix(instance)}heads/`
+}
+
+export function tombstonesPrefix(instance: string): string {
+  return `${instancePrefix(instance)}tombstones/`
+}
+
+const markSuffix = 'deletion-mark.json'
+
+/** Where the mark of a block, a head, an object or external data lies: within a block, beside everything else. */
+export function markKeyOf(name: string): string {
+  if (!name.endsWith('/')) return `${name}.${markSuffix}`
+  return /\/archives\/[^/]+\/external\/[^/]+\/$/.test(name) ? `${name.slice(0, -1)}.${markSuffix}` : `${name}${markSuffix}`
+}
+
+/** Whether the key is that of a mark. */
+export function isMarkKey(key: string): boolean {
+  return key.endsWith(`/${markSuffix}`) || key.endsWith(`.${markSuffix}`)
+}
+
 export function leasesPrefix(instance: string, verb: string): string {
   return `${instancePrefix(instance)}leases/${verb}/`
 }

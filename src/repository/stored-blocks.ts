@@ -6,7 +6,7 @@ import { PromDrError, hasCode } from '../errors.ts'
 import { type Body, type ObjectStore, type WrittenObject, bytesBody } from '../stores/object-store.ts'
 import { readSmallObject, signalOf } from './documents.ts'
 import { blockPrefix, blocksPrefix, deletionMarkKey } from './layout.ts'
-import { mayTakeBack, readDeletionMark } from './deletion-marks.ts'
+import { takeBackMark } from './deletion-marks.ts'
 
 interface Options {
   signal?: AbortSignal | undefined
@@ -181,11 +181,7 @@ export async function settleAll<T>(tasks: Promise<T>[]): Promise<T[]> {
  * @returns false when the mark is too old, so that the block counts as absent
  */
 export async function unmarkBlock(store: ObjectStore, ulid: string, options: Options = {}): Promise<boolean> {
-  const markedAt = await readDeletionMark(store, ulid, options)
-  if (markedAt === undefined) return true
-  if (!mayTakeBack(markedAt, (await store.now(signalOf(options))).getTime())) return false
-  await store.delete([deletionMarkKey(ulid)], signalOf(options))
-  return true
+  return takeBackMark(store, deletionMarkKey(ulid), options)
 }
 
 /** Finishes the removal of a block whose mark came of age: meta.json first, so that no reader takes the rest for a block; the mark last. */
@@ -198,7 +194,8 @@ export async function removeMarkedBlock(store: ObjectStore, ulid: string, option
 }
 
 /**
- * The last look before the manifest: every block that it names has every file in the right size, and no mark.
+ * The last look before the manifest: every block that it names has every file in the right size, and no mark. A young mark is that of
+ * an expiry which looked before there was an intent: it is taken back.
  * @throws CONTENTION naming the first that has not: somebody removed it meanwhile
  */
 export async function recheckBlocks(store: ObjectStore, blocks: readonly NamedBlock[], options: Options = {}): Promise<void> {
@@ -206,7 +203,7 @@ export async function recheckBlocks(store: ObjectStore, blocks: readonly NamedBl
   for (const block of blocks) {
     const found = stored.get(block.ulid)
     const missing = missingFile(block.files, found)
-    if (missing === undefined && found?.marked !== true) continue
+    if (missing === undefined && (found?.marked !== true || (await unmarkBlock(store, block.ulid, options)))) continue
     const what = missing === undefined ? 'was marked for deletion' : `lost ${missing.path}: ${missing.reason}`
     throw new PromDrError('CONTENTION', `block ${block.ulid} ${what} while the backup ran in ${store.url}`, {
       hint: 'nothing was committed; run the backup again, and see what else writes to this repository (a Thanos compactor must not)',

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { PromDrError } from '../errors.ts'
 import { type ObjectStore, bytesBody } from '../stores/object-store.ts'
 import { readSmallObject, signalOf } from './documents.ts'
-import { tombstonesKey } from './layout.ts'
+import { markKeyOf, tombstonesKey } from './layout.ts'
 
 interface Options {
   signal?: AbortSignal | undefined
@@ -19,9 +19,12 @@ export async function storeTombstones(store: ObjectStore, instance: string, requ
   const { bytes } = request
   const sha256 = createHash('sha256').update(bytes).digest('hex')
   const key = tombstonesKey(instance, sha256)
+  const marked = (await store.head(markKeyOf(key), signalOf(request))) !== undefined
+  // Whoever removes it looks for the mark just before.
+  if (marked) await store.delete([markKeyOf(key)], signalOf(request))
   const known = await store.head(key, signalOf(request))
   const stored = { sha256, sizeBytes: bytes.byteLength }
-  if (known?.sizeBytes === bytes.byteLength) return { ...stored, uploadedBytes: 0 }
+  if (known?.sizeBytes === bytes.byteLength && !marked) return { ...stored, uploadedBytes: 0 }
   // An object of another size under this name is damaged: its name is the digest of what belongs there.
   await store.put(key, { ...bytesBody(bytes), sha256 }, signalOf(request))
   return { ...stored, uploadedBytes: bytes.byteLength }

@@ -3,7 +3,7 @@ import { expectGolden } from '../support/golden.ts'
 import { damagedVerifyReport, refusedPlan, restoreReport, verifyReport } from './reports.ts'
 import { runInProcess } from './terminal.ts'
 
-const verbs = ['init', 'doctor', 'backup', 'archive', 'ship', 'status', 'list', 'show', 'verify', 'restore', 'hold', 'completion']
+const verbs = ['init', 'doctor', 'backup', 'archive', 'ship', 'status', 'list', 'show', 'verify', 'restore', 'expire', 'hold', 'completion']
 const id = '20261121T030000Z-79535b5f'
 
 describe('help', () => {
@@ -45,6 +45,7 @@ describe('reports for people', () => {
     ['ship', ['ship', '--once'], {}],
     ['status', ['status'], {}],
     ['restore-plan', ['restore', '--at', 'latest', '--dry-run'], { restore: async () => refusedPlan }],
+    ['expire', ['expire'], {}],
     ['hold', ['hold', id, '--until', '90d', '--reason', 'incident 4711'], {}],
     ['doctor', ['doctor'], {}],
     ['init', ['init'], {}],

@@ -1,6 +1,7 @@
 import type { ArchiveReport } from '../../src/operations/archive-report.ts'
 import type { BackupReport } from '../../src/operations/backup-report.ts'
 import type { DoctorReport } from '../../src/operations/doctor-report.ts'
+import type { ExpireReport } from '../../src/operations/expire-report.ts'
 import type { HoldReport } from '../../src/operations/hold-report.ts'
 import type { InitReport } from '../../src/operations/init-report.ts'
 import type { ListReport } from '../../src/operations/list-report.ts'
@@ -106,6 +107,23 @@ export const showReport: ShowReport = {
   archives: [],
   knownAnswers: { series: 50, samples: 2980, queries: ['count(up)'], dropped: 0 },
   cost: { uploadedBytes: 20_971_520, reusedBytes: 102_485_269, durationMs: 64_210 },
+}
+
+export const expireReport: ExpireReport = {
+  applied: false,
+  removed: [{ id: '20261101T030000Z-0000000a', repository: 'primary', instance: 'prom-a', createdAt: '2026-11-01T03:00:00.000Z', tiers: ['hourly'], reason: 'not among the last 3; hourly: 48 newer ones are kept' }],
+  kept: [
+    { id: '20261020T030000Z-0000000b', repository: 'primary', instance: 'prom-a', createdAt: '2026-10-20T03:00:00.000Z', tiers: ['hourly', 'daily'], reasons: ['held until 2027-02-19T12:00:00.000Z: incident 4711'] },
+    { id, repository: 'primary', instance: 'prom-a', createdAt: '2026-11-21T03:00:00.412Z', tiers: ['hourly', 'daily', 'weekly'], reasons: ['last 1 of 3', 'hourly 1 of 48 (2026-11-21T03+00:00)', 'daily 1 of 14 (2026-11-21)'] },
+  ],
+  markedBlocks: 3,
+  deletedBlocks: 1,
+  freedBytes: 12_345_678,
+  repositories: [
+    { name: 'primary', url: 's3://monitoring-dr/eu', ok: true, instances: ['prom-a'], retention: { keepLast: 3, keepHourly: 48, keepDaily: 14, keepWeekly: 8, keepMonthly: 12, keepYearly: 3 }, removed: 1, kept: 2, markedBlocks: 3, deletedBlocks: 1, markedObjects: 2, deletedObjects: 0, freedBytes: 12_345_678, waitingBytes: 40_000_000, nextRemovalAt: '2026-11-22T03:30:05.000Z' },
+    { name: 'second', url: 's3://monitoring-dr/us', ok: false, instances: [], retention: { keepLast: 1, keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 }, removed: 0, kept: 0, markedBlocks: 0, deletedBlocks: 0, markedObjects: 0, deletedObjects: 0, freedBytes: 0, waitingBytes: 0, nextRemovalAt: null, error: { code: 'STORE_UNREACHABLE', message: 'it did not answer', hint: 'is the network up?' } },
+  ],
+  warnings: [],
 }
 
 export const holdReport: HoldReport = {

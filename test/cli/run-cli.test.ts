@@ -25,6 +25,13 @@ describe('what a command asks for', () => {
     expect(await requestOf(['show', id, '-i', 'b'])).toEqual({ id, instance: 'b', repositories: [] })
   })
 
+  test('expire', async () => {
+    expect(await requestOf(['expire'])).toEqual({ allInstances: false, repositories: [], apply: false })
+    expect(await requestOf(['expire', '--apply', '--all-instances', '-r', 'near', '--keep-daily', '7'])).toEqual({
+      allInstances: true, repositories: ['near'], apply: true, retention: { keepLast: 0, keepHourly: 0, keepDaily: 7, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
+    })
+  })
+
   test('hold', async () => {
     expect(await requestOf(['hold', id, '--until', '90d', '--reason', ' incident 4711 ', '-i', 'b'])).toEqual({ id, instance: 'b', repositories: [], hold: { until: new Date('2027-02-19T12:00:00Z'), reason: 'incident 4711' } })
     expect(await requestOf(['hold', id, '--release'])).toEqual({ id, repositories: [], hold: undefined })
@@ -87,6 +94,8 @@ describe('mistakes in the command line are exit code 2, before anything is opene
     [['backup', '--head', 'some'], 'always, never', 'prom-dr --help'],
     [['backup', 'extra'], 'too many arguments', ''],
     [['--log-level', 'loud', 'list'], 'debug', ''],
+    [['expire', '--keep-last', '-1'], '--keep-last: "-1" is not a whole number', '14'],
+    [['expire', '--all-instances', '-i', 'b'], '--all-instances stands beside', ''],
     [['hold', id, '--until', '90d'], 'a hold needs --reason', 'incident'],
     [['hold', id, '--release', '--until', '90d'], '--release stands beside', ''],
     [['restore'], "required option '--at <moment>' not specified", ''],

@@ -181,11 +181,19 @@ describeOnBothStores('stored blocks', (open) => {
     await recheckBlocks(store, [])
   })
 
+  test('lose a mark that was made meanwhile: whoever made it had looked before there was an intent', async () => {
+    const store = await open()
+    const one = await storeAt(store, 1)
+    await overwrite(store, deletionMarkKey(one.ulid), mark(Date.now(), one.ulid))
+    await recheckBlocks(store, [one])
+    expect((await listFiles(store, blockPrefix(one.ulid))).marked).toBe(false)
+  })
+
   test.each<[string, (store: ObjectStore, one: NamedBlock) => Promise<void>, string]>([
     ['lost its meta.json', (store, one) => store.delete([`${blockPrefix(one.ulid)}meta.json`]), 'lost meta.json: it is missing'],
     ['lost a chunk file', (store, one) => store.delete([`${blockPrefix(one.ulid)}chunks/000001`]), 'lost chunks/000001: it is missing'],
     ['has an index of another size', (store, one) => overwrite(store, `${blockPrefix(one.ulid)}index`, 'xx'), 'lost index: it has 2 bytes instead of 3'],
-    ['was marked', (store, one) => overwrite(store, deletionMarkKey(one.ulid), mark(Date.now(), one.ulid)), 'was marked for deletion'],
+    ['was marked long ago', (store, one) => overwrite(store, deletionMarkKey(one.ulid), mark(Date.now() - deletionDelayMs, one.ulid)), 'was marked for deletion'],
     ['is gone', (store, one) => removeMarkedBlock(store, one.ulid), 'lost index: it is missing'],
   ])('stop the backup when one of them %s meanwhile', async (_, change, reason) => {
     const store = await open()

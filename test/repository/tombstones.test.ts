@@ -23,9 +23,17 @@ describeOnBothStores('the deletions of a block', (open) => {
     await storeTombstones(store, 'prom-a', { bytes })
     const watched = createFaultyStore(store, [])
     expect(await storeTombstones(watched, 'prom-a', { bytes })).toEqual({ ...named, uploadedBytes: 0 })
-    expect(watched.calls.map((call) => call.verb)).toEqual(['head'])
+    expect(watched.calls.map((call) => call.verb)).toEqual(['head', 'head'])
     expect((await storeTombstones(store, 'prom-a', { bytes: Buffer.concat([bytes, bytes]) })).uploadedBytes).toBe(18)
     expect((await keysOf(store)).length).toBe(2)
+  })
+
+  test('lose their mark, however old it is, and are stored anew: they may be about to be removed', async () => {
+    const store = await open()
+    await storeTombstones(store, 'prom-a', { bytes })
+    await overwrite(store, `${key}.deletion-mark.json`, '{}')
+    expect(await storeTombstones(store, 'prom-a', { bytes })).toMatchObject({ ...named, uploadedBytes: bytes.length })
+    expect(await keysOf(store)).toEqual([key])
   })
 
   test('of another size under their name are damaged, and stored anew', async () => {

@@ -3,7 +3,7 @@ _prom_dr() {
   local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" verb='' index words=''
   for ((index = 1; index < COMP_CWORD; index++)); do
     case "${COMP_WORDS[index]}" in
-      -c|--config|--log-level|-o|--output|--head|-r|--repository|-i|--instance|--read-data-subset|--at|-t|--target|--generation|--owner|--retention|--disaster-at|--until|--reason) ((index++)) ;;
+      -c|--config|--log-level|-o|--output|--head|-r|--repository|-i|--instance|--read-data-subset|--at|-t|--target|--generation|--owner|--retention|--disaster-at|--keep-last|--keep-hourly|--keep-daily|--keep-weekly|--keep-monthly|--keep-yearly|--until|--reason) ((index++)) ;;
       -*) ;;
       *) verb="${COMP_WORDS[index]}"; break ;;
     esac
@@ -32,6 +32,14 @@ _prom_dr() {
     "restore --owner") return ;;
     "restore --retention") return ;;
     "restore --disaster-at") return ;;
+    "expire -i"|"expire --instance") return ;;
+    "expire -r"|"expire --repository") return ;;
+    "expire --keep-last") return ;;
+    "expire --keep-hourly") return ;;
+    "expire --keep-daily") return ;;
+    "expire --keep-weekly") return ;;
+    "expire --keep-monthly") return ;;
+    "expire --keep-yearly") return ;;
     "hold --until") return ;;
     "hold --reason") return ;;
     "hold -i"|"hold --instance") return ;;
@@ -40,7 +48,7 @@ _prom_dr() {
     *" --log-level") COMPREPLY=($(compgen -W 'fatal error warn info debug trace silent' -- "$current")); return ;;
   esac
   case "$verb" in
-    '') words='init doctor backup archive ship status list show verify restore hold completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    '') words='init doctor backup archive ship status list show verify restore expire hold completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     init) words='-o --output --stdout -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     doctor) words='-c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     backup) words='--head --adopt -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
@@ -51,9 +59,10 @@ _prom_dr() {
     show) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     verify) words='--read-data --read-data-subset --start-server -i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     restore) words='--at -t --target -i --instance -r --repository -n --dry-run --replace --nearest --generation --include-deletes --later-blocks --start --owner --retention --side-instance --disaster-at -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    expire) words='--apply -i --instance --all-instances -r --repository --keep-last --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     hold) words='--until --reason --release -i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     completion) words='bash zsh fish -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
-    help) words='init doctor backup archive ship status list show verify restore hold completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    help) words='init doctor backup archive ship status list show verify restore expire hold completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }
