@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { PlannedBlock } from '../domain/restore-plan.ts'
-import { cutBlock } from '../tsdb/cut-block.ts'
+import { type LabelledDeletion, cutBlock, deleteInBlock } from '../tsdb/cut-block.ts'
 import type { Stopwatch } from './stopwatch.ts'
 
 export interface CutRequest {
@@ -9,6 +9,14 @@ export interface CutRequest {
   measure: boolean
   watch: Stopwatch
   signal: AbortSignal
+}
+
+/** Deletes in the blocks in staging what was deleted in blocks that they were merged into later. */
+export async function deleteInBlocks(blocks: readonly PlannedBlock[], deletions: readonly LabelledDeletion[], request: Pick<CutRequest, 'staging' | 'signal'>): Promise<void> {
+  for (const { ulid, minTime, maxTime } of blocks) {
+    const within = deletions.filter(({ mint, maxt }) => mint < BigInt(maxTime) && maxt >= BigInt(minTime))
+    if (within.length > 0) await deleteInBlock(join(request.staging, ulid), within, request)
+  }
 }
 
 /**

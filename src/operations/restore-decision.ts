@@ -3,6 +3,7 @@ import { cutAt, joinLaterBlocks, laterPoints } from '../domain/later-blocks.ts'
 import { type RestorePlan, planRestore } from '../domain/restore-plan.ts'
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
+import type { LogDeletion } from './log-deletions.ts'
 import { type Sources, pointsOf, requireInstance } from './repository-sources.ts'
 import { type RestoreChoice, chooseRestore } from './restore-choice.ts'
 import type { RestoreRequest } from './restore-report.ts'
@@ -19,6 +20,8 @@ export interface RestoreDecision {
   plan: RestorePlan<StoredRecoveryPoint>
   /** The log on top; undefined when blocks alone are the answer. */
   stream: StreamChoice | undefined
+  /** Deletions in blocks that the log stands for. */
+  logDeletions: readonly LogDeletion[]
   /** The moment that blocks of a later recovery point are cut at; `mixed` says that blocks of an earlier one are among them. */
   later: { atMs: number; mixed: boolean } | undefined
 }
@@ -41,7 +44,8 @@ export async function decideRestore(sources: Sources, request: DecisionRequest):
     if (stream === 'later-blocks') return await decideLaterBlocks(sources, request)
     const at = stream === undefined ? request.at : { kind: 'recovery-point' as const, id: stream.replay.baseId }
     const choice = stream?.alone === undefined ? await chooseRestore(sources, { ...request, at }) : choiceOf(sources, stream, stream.alone)
-    return { choice, stream, later: undefined, plan: stream === undefined ? choice.plan : withStream(choice.plan, stream, { slackMs: slackMs(choice.plan.point), includeDeletes: request.includeDeletes }) }
+    if (stream === undefined) return { choice, stream, later: undefined, plan: choice.plan, logDeletions: [] }
+    return { choice, stream, later: undefined, ...withStream(choice.plan, stream, { slackMs: slackMs(choice.plan.point), includeDeletes: request.includeDeletes }) }
   } catch (error) {
     throw hasCode(error, 'MOMENT_UNREACHABLE') ? withLaterBlocks(error, sources, request) : error
   }
@@ -115,7 +119,7 @@ async function joined(sources: Sources, request: DecisionRequest & { points: rea
     ...request.passedOver,
   ]
   const plan: RestorePlan<StoredRecoveryPoint> = { ...choice.plan, blocks, recoverableAt: newestMs, stoppedBy: isCut ? 'moment' : 'recovery-point', warnings: [...choice.plan.warnings, ...warnings] }
-  return { choice, plan, stream: undefined, later: { atMs, mixed } }
+  return { choice, plan, stream: undefined, logDeletions: [], later: { atMs, mixed } }
 }
 
 /** Tells of the blocks that hold the moment all the same, for those who know what they ask for. */

@@ -5,6 +5,7 @@ import { type WalReplay, blocksUntil, chooseReplay, piecesUntil } from '../domai
 import { PromDrError } from '../errors.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import { deletionsFor } from './block-deletions.ts'
+import type { LogDeletion } from './log-deletions.ts'
 import { type Sources, pointsOf } from './repository-sources.ts'
 import { standalonePoints } from './standalone-points.ts'
 import { type ReadStream, type ReadStreams, type StreamDamage, objectName, readStreams, withoutObjects } from './wal-streams.ts'
@@ -147,7 +148,7 @@ function choice(replay: WalReplay, { streams, damaged, alone }: Planned, { neare
  * The plan of the base recovery point with the log on top: without its head block, which the log stands for better (scrapes in
  * flight), without in-order blocks that reach beyond the moment, with the deletions in blocks that were seen by then.
  */
-export function withStream(plan: RestorePlan<StoredRecoveryPoint>, choice: StreamChoice, request: { slackMs: number; includeDeletes: boolean }): RestorePlan<StoredRecoveryPoint> {
+export function withStream(plan: RestorePlan<StoredRecoveryPoint>, choice: StreamChoice, request: { slackMs: number; includeDeletes: boolean }): { plan: RestorePlan<StoredRecoveryPoint>; logDeletions: LogDeletion[] } {
   const { replay, stream, atMs, nearest } = choice
   const limit = atMs ?? Number.POSITIVE_INFINITY
   const deletions = deletionsFor(plan.point, stream, { limitMs: limit, includeDeletes: request.includeDeletes })
@@ -159,7 +160,7 @@ export function withStream(plan: RestorePlan<StoredRecoveryPoint>, choice: Strea
   const newestBlock = blocks.reduce<number | null>((newest, block) => Math.max(newest ?? block.maxTime - 1, block.maxTime - 1), null)
   const reached = Math.max(shipped ?? Number.NEGATIVE_INFINITY, newestBlock ?? Number.NEGATIVE_INFINITY)
   const shortLog = atMs !== undefined && !nearest && replay.knownUntil < limit + request.slackMs ? [`the log is known up to ${new Date(replay.knownUntil).toISOString()}: of scrapes that began before the moment and ended after that, samples may be missing`] : []
-  return {
+  const withLog: RestorePlan<StoredRecoveryPoint> = {
     ...plan,
     point: { ...plan.point, head: { kind: 'empty' } },
     blocks,
@@ -167,4 +168,5 @@ export function withStream(plan: RestorePlan<StoredRecoveryPoint>, choice: Strea
     stoppedBy: nearest ? 'nearest' : replay.stoppedBy,
     warnings: [...plan.warnings.filter((warning) => !/without the head|its head in the shipped WAL/.test(warning)), ...deletions.warnings, ...choice.damaged.map(({ repository, reason }) => `${repository}: ${reason}: what it says of the log is not known`), ...shortLog],
   }
+  return { plan: withLog, logDeletions: deletions.inLog }
 }

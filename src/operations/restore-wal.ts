@@ -6,12 +6,18 @@ import type { WalPiece } from '../domain/wal-stream.ts'
 import { PromDrError, hasCode } from '../errors.ts'
 import { checkpointFileKey, readSegmentTimes } from '../repository/wal-stream.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
+import type { LabelledDeletion } from '../tsdb/cut-block.ts'
 import { RecordCutter } from '../tsdb/wal/cut-record.ts'
 import type { FramedRecord } from '../tsdb/wal/framed-record.ts'
+import { encodeRecord } from '../tsdb/wal/record-codec.ts'
 import { SegmentReader } from '../tsdb/wal/segment-reader.ts'
 import { SeriesRefs } from '../tsdb/wal/series-refs.ts'
 import { WalWriter } from '../tsdb/wal/wal-writer.ts'
 import { fetchLog } from './fetch-log.ts'
+import { type AppliedDeletions, type LogDeletion, deletionsInLog } from './log-deletions.ts'
+
+/** In one record. */
+const tombstonesAtOnce = 10_000
 
 export interface ReplayRequest {
   store: ObjectStore
@@ -25,6 +31,10 @@ export interface ReplayRequest {
   slackMs: number
   /** Takes deletions in whose moment around `atMs` is not known. */
   includeDeletes: boolean
+  /** In blocks whose samples come from the log. */
+  deletions?: readonly LogDeletion[] | undefined
+  /** End of the newest in-order block that comes along, ms. */
+  boundMs?: number | null | undefined
   staging: string
   progress: Progress
   signal: AbortSignal
@@ -41,6 +51,12 @@ export interface ReplayOutcome {
   laterDeletions: number
   /** Deletions that were left out because it is not known whether they came before the moment. */
   ambiguousDeletions: number
+  /** Out-of-order samples that were left out: their ref was given to another series about when they were logged. */
+  unnamedSamples: number
+  /** Blocks whose deletions are not in it, or not all, and why. */
+  unappliedDeletions: AppliedDeletions['unapplied']
+  /** Deletions that blocks which come along need too. */
+  earlierDeletions: LabelledDeletion[]
   /** Records of types that this version does not know, by what became of them. */
   unknownKept: number
   unknownDropped: number
@@ -57,7 +73,7 @@ export interface ReplayOutcome {
  * @throws DAMAGED naming the object
  */
 export async function writeReplay(request: ReplayRequest): Promise<ReplayOutcome> {
-  const outcome: ReplayOutcome = { bytes: 0, newestSampleMs: undefined, samplesKept: 0, samplesCut: 0, laterDeletions: 0, ambiguousDeletions: 0, unknownKept: 0, unknownDropped: 0, recordTypes: new Set(), names: ['wal'] }
+  const outcome: ReplayOutcome = { bytes: 0, newestSampleMs: undefined, samplesKept: 0, samplesCut: 0, laterDeletions: 0, ambiguousDeletions: 0, unnamedSamples: 0, unappliedDeletions: [], earlierDeletions: [], unknownKept: 0, unknownDropped: 0, recordTypes: new Set(), names: ['wal'] }
   const { replay } = request
   // The out-of-order log names series by the refs of the log beside it.
   const refs = new SeriesRefs()
@@ -66,6 +82,7 @@ export async function writeReplay(request: ReplayRequest): Promise<ReplayOutcome
     await writeLog(request, outcome, { name: 'wbl', pieces: replay.wbl, refs })
     outcome.names.unshift('wbl')
   }
+  outcome.unnamedSamples = refs.unnamedSamples
   return outcome
 }
 
@@ -78,6 +95,7 @@ async function writeLog(request: ReplayRequest, outcome: ReplayOutcome, log: { n
   try {
     if (log.name === 'wal') await copy.checkpoint()
     await copy.pieces(await dated(request, piecesUntil(log.pieces, untilMs(request))))
+    if (log.name === 'wal' && request.deletions !== undefined) await copy.deletions(outcome)
     await copy.writer.close()
   } catch (error) {
     await copy.writer.abandon()
@@ -120,6 +138,7 @@ class LogCopy {
   readonly #request: ReplayRequest
   readonly #untilMs: number
   readonly #refs: SeriesRefs
+  readonly #log: 'wal' | 'wbl'
   /** When what is being copied was logged. */
   #span: LogSpan = { end: 0, seenAt: Number.NEGATIVE_INFINITY, loggedAfter: Number.NEGATIVE_INFINITY }
 
@@ -127,6 +146,7 @@ class LogCopy {
     const { atMs } = request
     this.#request = request
     this.#refs = refs
+    this.#log = name
     this.#untilMs = untilMs(request)
     this.writer = new WalWriter(join(request.staging, name))
     this.cutter = new RecordCutter({
@@ -160,6 +180,16 @@ class LogCopy {
     }
   }
 
+  /** After all samples: a server deletes what it has read. */
+  async deletions(outcome: ReplayOutcome): Promise<void> {
+    const { deletions = [], store, instance, staging, boundMs = null, signal } = this.#request
+    const { entries, earlier, unapplied } = await deletionsInLog(deletions, { store, instance, staging, boundMs, refs: this.#refs, signal })
+    for (let at = 0; at < entries.length; at += tombstonesAtOnce) await this.writer.append(encodeRecord({ type: 'tombstones', tombstones: entries.slice(at, at + tombstonesAtOnce) }))
+    this.laterDeletions += entries.length + earlier.length
+    outcome.earlierDeletions.push(...earlier)
+    outcome.unappliedDeletions.push(...unapplied)
+  }
+
   async pieces(pieces: readonly DatedPiece[]): Promise<void> {
     const { store, progress, signal } = this.#request
     const objects = pieces.map(({ piece, spans }) => ({ key: piece.key, length: piece.end - piece.start, piece, spans }))
@@ -187,7 +217,7 @@ class LogCopy {
       if (spans !== undefined) this.#span = spans.find(({ end }) => record.endOffset <= end) ?? (spans.at(-1) as LogSpan)
       if (this.#span.loggedAfter > this.#untilMs) return
       const cut = this.cutter.cut(record.content(), record)
-      const content = cut === undefined ? undefined : this.#refs.map(cut, record)
+      const content = cut === undefined ? undefined : this.#log === 'wal' ? this.#refs.map(cut, record, this.#span) : this.#refs.mapBeside(cut, record, this.#span)
       if (content !== undefined) records.push({ content, record })
     }
     try {

@@ -1,12 +1,15 @@
 import { resolve } from 'node:path'
 import pLimit from 'p-limit'
+import type { Encryption } from '../domain/encryption.ts'
 import type { KnownAnswers } from '../domain/known-answers.ts'
 import type { Progress } from '../domain/progress.ts'
 import { formatVersion, recordsLostBy } from '../domain/prometheus-version.ts'
 import { blockBytes } from '../domain/recovery-point.ts'
 import type { PreflightCheck } from '../domain/restore-preflight.ts'
+import { replayBoundMs } from '../domain/wal-plan.ts'
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import { decodeKnownAnswers } from '../repository/known-answers-codec.ts'
+import { openAnswers } from '../repository/sealed-answers.ts'
 import { recordRestore } from '../repository/records.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
@@ -15,7 +18,7 @@ import { type IncompleteRestore, abandonRestore, clearLeftovers, clearLog, handO
 import { type AnswerCheck, type StartServer, checkAnswers } from './answer-check.ts'
 import type { NamedStore } from './backup.ts'
 import { type Sources, damageOf, readSources } from './repository-sources.ts'
-import { cutBlocks } from './restore-cut.ts'
+import { cutBlocks, deleteInBlocks } from './restore-cut.ts'
 import { type RestoreDecision, answersLeft, decideRestore, requireRestorable, slackMs, withoutAnswers } from './restore-decision.ts'
 import { type FetchOutcome, fetchBlocks } from './restore-fetch.ts'
 import type { StreamChoice } from './restore-stream.ts'
@@ -31,6 +34,8 @@ export interface RestoreContext {
   repositories: readonly NamedStore[]
   settings: { target?: string | undefined; owner?: string | undefined; retentionMs?: number | undefined; filesAtOnce: number }
   probe: TargetProbe
+  /** What sealed known answers are opened with. */
+  opening?: Pick<Encryption, 'decrypt'> | undefined
   startServer: StartServer
   /** When the restore was decided on, of the clock's monotonic time: RTO counts from here. */
   decidedAtMs: number
@@ -58,7 +63,7 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
   const decision = await watch.time('plan', () => choosePlan(context, { sources, instance, request, damagedLog }))
   const { plan } = decision
   // Known answers that cannot be read must not come to light when everything is in place.
-  const knownAnswers = request.start ? answersLeft(await decodeKnownAnswers(plan.point.knownAnswers), decision) : undefined
+  const knownAnswers = request.start ? answersLeft(await decodeKnownAnswers(await openAnswers(plan.point.knownAnswers, context.opening)), decision) : undefined
   const judgement = await watch.time('check the target', () => judgeTarget(context.probe, { target, plan, moment: cutMomentOf(decision), request, configuredOwner: context.settings.owner, configuredRetentionMs: context.settings.retentionMs, repositories: context.repositories.map(({ store }) => store.url), nowMs: requestedAtMs, signal: context.signal }))
   const run: Run = { context, request, watch, sources, ...decision, damagedLog, judgement, target, instance, requestedAtMs }
   if (request.dryRun) return report(run, {})
@@ -118,6 +123,7 @@ async function bringBack(run: Run): Promise<Brought> {
   const replay = placing === undefined && run.stream !== undefined ? await watch.time('replay log', () => bringWholeLog(run, replacedTo)) : undefined
   const fetched = placing === undefined ? await watch.time('fetch and check', () => fetch(run)) : { bytes: 0, resumedBytes: 0, repaired: [] }
   const { plan, stream, later } = run
+  await deleteInBlocks(plan.blocks, replay?.earlierDeletions ?? [], { staging: stagingPath(target), signal: context.signal })
   const cut = placing === undefined ? await cutBlocks(plan.blocks, { staging: stagingPath(target), measure: later !== undefined, watch, signal: context.signal }) : undefined
   if (later !== undefined && cut?.newestSampleMs !== undefined) plan.recoverableAt = cut.newestSampleMs
   // What the log really held is known only now.
@@ -176,7 +182,7 @@ async function bringLog(run: Run, stream: StreamChoice): Promise<ReplayOutcome> 
   try {
     const replay = await writeReplay({
       store: stream.stream.store, instance: run.instance, replay: stream.replay, baseMs: plan.point.createdAt, atMs: stream.atMs, slackMs: slackMs(plan.point),
-      includeDeletes: request.includeDeletes, staging, progress: context.progress, signal: context.signal,
+      includeDeletes: request.includeDeletes, deletions: run.logDeletions, boundMs: replayBoundMs(plan.blocks), staging, progress: context.progress, signal: context.signal,
     })
     await refuseUnreadable(run, replay)
     return replay
@@ -255,7 +261,9 @@ function replayWarnings(replay: ReplayOutcome | undefined): string[] {
   const warnings: string[] = []
   if (replay === undefined) return warnings
   if (replay.ambiguousDeletions > 0) warnings.push(`${replay.ambiguousDeletions} deletions were left out: they were made about the moment asked for, it is not known whether before or after; --include-deletes takes them in`)
+  warnings.push(...replay.unappliedDeletions.map(({ ulid, reason }) => `deletions in block ${ulid} could not be applied, or not all: ${reason}; delete them again on the restored server`))
   if (replay.unknownKept > 0) warnings.push(`${replay.unknownKept} log records are of types that this version does not know; they were kept as they are`)
+  if (replay.unnamedSamples > 0) warnings.push(`${replay.unnamedSamples} out-of-order samples were left out: about when they were logged their ref was given to another series, and which of the two they are of is not known`)
   if (replay.unknownDropped > 0) warnings.push(`${replay.unknownDropped} log records are of types that this version does not know; they were dropped, as they might hold samples later than the moment`)
   return warnings
 }

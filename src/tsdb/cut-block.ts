@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { systemCode } from '../errors.ts'
 import { writeDurably } from './durable-files.ts'
 import { dataFileError, onDataFile } from './file-errors.ts'
+import { type IndexLabels, refsOfLabels } from './index-labels.ts'
 import { visitSeries } from './index-series.ts'
 import { type Tombstone, encodeTombstones, parseTombstones } from './tombstones.ts'
 
@@ -46,6 +47,22 @@ export async function cutBlock(directory: string, cut: BlockCut): Promise<CutOut
   }, cut)
   if (cuts.length > 0) await writeDurably(path, encodeTombstones([...before, ...cuts]))
   return { cutSeries: cuts.length, newestSampleMs: newest }
+}
+
+/** A deletion in whatever series has these labels, which are in the order of their names. The bounds, both included, are ms. */
+export interface LabelledDeletion {
+  labels: IndexLabels
+  mint: bigint
+  maxt: bigint
+}
+
+/** Deletes more in a block. @returns how many of the series it has @throws as `cutBlock` */
+export async function deleteInBlock(directory: string, deletions: readonly LabelledDeletion[], options: { signal?: AbortSignal | undefined } = {}): Promise<number> {
+  const path = join(directory, 'tombstones')
+  const refs = await refsOfLabels(join(directory, 'index'), deletions.map(({ labels }) => labels), options)
+  const added = deletions.flatMap(({ mint, maxt }, at) => (refs[at] === undefined ? [] : [{ seriesRef: BigInt(refs[at]), mint, maxt }]))
+  if (added.length > 0) await writeDurably(path, encodeTombstones([...(await readTombstones(path)), ...added]))
+  return added.length
 }
 
 /** Undoes every deletion in a block. */

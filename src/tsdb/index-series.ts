@@ -9,10 +9,10 @@ const longestLengthBytes = 10
 const checksumBytes = 4
 
 /**
- * Sees one series of an index: the reference that chunks and tombstones know it by, and its chunks in order, by the times (ms) of their first
- * and last sample.
+ * Sees one series of an index: the reference that chunks and tombstones know it by, the numbers of its labels' symbols (a name, its value, the
+ * next name…), and its chunks in order, by the times (ms) of their first and last sample.
  */
-export type SeriesVisitor = (series: { ref: number; chunks: ChunkRanges }) => void
+export type SeriesVisitor = (series: { ref: number; labels(): number[]; chunks: ChunkRanges }) => void
 
 /** Calls `visit` for each chunk of the series; to be used before the next series is seen. */
 export type ChunkRanges = (visit: (firstMs: number, lastMs: number) => void) => void
@@ -70,10 +70,17 @@ async function visitRegion(handle: FileHandle, scan: SeriesScan): Promise<void> 
       cursor.bytes = window
     }
     const bodyEnd = cursor.at + bodyBytes
-    scan.visit({ ref: offset / alignment, chunks: (visit) => visitChunks(cursor, bodyEnd, visit) })
+    const body = { ...cursor }
+    scan.visit({ ref: offset / alignment, labels: () => readLabels({ ...body }, bodyEnd), chunks: (visit) => visitChunks(cursor, bodyEnd, visit) })
     if (cursor.at > bodyEnd) throw damagedAt(indexPath, offset, 'a series has more chunks than bytes')
     offset = align(offset + entryBytes, alignment)
   }
+}
+
+function readLabels(cursor: Cursor, bodyEnd: number): number[] {
+  const symbols: number[] = []
+  for (let labels = uvarint(cursor); labels > 0 && cursor.at <= bodyEnd; labels -= 1) symbols.push(uvarint(cursor), uvarint(cursor))
+  return symbols
 }
 
 /** The chunks of the series whose body the cursor is in. */

@@ -28,10 +28,14 @@ export interface SimulatedServer {
 
 const stepMs = 30_000
 
-/** Its clock begins at a full two hours, two days ago. Everything ends with the test file. */
-export async function startSimulatedServer(options: TestPrometheusOptions = {}): Promise<SimulatedServer & { startMs: number }> {
-  const startMs = Math.floor((Date.now() - 48 * hourMs) / (2 * hourMs)) * 2 * hourMs
-  const server = await startTestPrometheus({ scrapeItself: false, retention: '100y', ...options })
+/**
+ * Its clock begins two days ago at a full two hours, or at a multiple of `alignMs`: blocks are merged within such. Everything ends with the
+ * test file.
+ */
+export async function startSimulatedServer(options: TestPrometheusOptions & { alignMs?: number } = {}): Promise<SimulatedServer & { startMs: number }> {
+  const { alignMs = 2 * hourMs, ...others } = options
+  const startMs = Math.floor((Date.now() - 48 * hourMs) / alignMs) * alignMs
+  const server = await startTestPrometheus({ scrapeItself: false, retention: '100y', ...others })
   const root = join(await temporaryDirectory('repository'), 'repository')
   const store = createFileStore({ root })
   let time = startMs
