@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { lstat, open, readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { recycle } from '../system/direct-io.ts'
 import { FileWriter } from '../system/file-writer.ts'
 import type { BodyReader } from './body-reader.ts'
 import { unlessMissing } from './file-errors.ts'
@@ -20,10 +19,9 @@ export async function writeTemporary(path: string, { reader, sizeBytes, onProgre
     try {
       let takenBytes = 0
       for await (const chunk of reader.chunks()) {
-        await writer.write(chunk)
         takenBytes += chunk.byteLength
+        await writer.take(chunk)
         onProgress?.(takenBytes)
-        recycle(chunk)
       }
       await writer.flush()
     } finally {

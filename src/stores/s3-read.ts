@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto'
-import { Readable, Transform } from 'node:stream'
+import { Readable } from 'node:stream'
 import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
-import { hasCode, messageOf, PromDrError } from '../errors.ts'
-import { interrupted } from './interruption.ts'
+import { hasCode, PromDrError } from '../errors.ts'
+import { recycle } from '../system/direct-io.ts'
 import type { ObjectReader, ReadOptions, StoredObject } from './object-store.ts'
+import { checkedBody } from './s3-body.ts'
 import type { S3Connection } from './s3-client.ts'
 import { s3Code, s3Status } from './s3-errors.ts'
 import { objectNotFound } from './store-errors.ts'
-
-const bufferedBytes = 1024 * 1024
 
 export async function readS3Object(connection: S3Connection, key: string, { range, signal }: ReadOptions = {}): Promise<ObjectReader> {
   if (range !== undefined && range.end !== undefined && range.end <= range.start) throw emptyRange(key, range.start)
@@ -41,46 +40,6 @@ function sizeFromRange(contentRange: string | undefined): number | undefined {
   return size === undefined ? undefined : Number(size)
 }
 
-interface CheckedBody {
-  key: string
-  announcedBytes: number
-  signal: AbortSignal | undefined
-}
-
-/** Passes the bytes on and ends with an error when the connection is cut, falls silent, or closes early. */
-function checkedBody(connection: S3Connection, source: Readable, { key, announcedBytes, signal }: CheckedBody): Readable {
-  const cut = (reason: string) => new PromDrError('STORE_UNREACHABLE', `reading ${key} in ${connection.url} was cut: ${reason}`, { hint: 'check the network between this host and the store' })
-  let seenBytes = 0
-  const checked = new Transform({
-    highWaterMark: bufferedBytes,
-    transform(chunk: Buffer, _encoding, callback) {
-      seenBytes += chunk.byteLength
-      silence.refresh()
-      callback(null, chunk)
-    },
-    flush(callback) {
-      callback(seenBytes === announcedBytes ? null : cut(`${seenBytes} of ${announcedBytes} bytes came`))
-    },
-    destroy(error, callback) {
-      clearTimeout(silence)
-      signal?.removeEventListener('abort', onAbort)
-      source.destroy()
-      callback(error)
-    },
-  })
-  const onAbort = () => checked.destroy(interrupted(signal))
-  // The socket's own timer also runs while the reader is slow to take the bytes; this one runs only while none come.
-  ;(source as { socket?: { setTimeout(ms: number): void } }).socket?.setTimeout(0)
-  const silence = setTimeout(() => {
-    if (checked.readableLength > 0) silence.refresh()
-    else checked.destroy(cut(`nothing came for ${connection.timeoutMs} ms after ${seenBytes} of ${announcedBytes} bytes`))
-  }, connection.timeoutMs)
-  source.on('error', (error) => checked.destroy(cut(`${messageOf(error)} after ${seenBytes} of ${announcedBytes} bytes`)))
-  if (signal?.aborted) onAbort()
-  else signal?.addEventListener('abort', onAbort, { once: true })
-  return source.pipe(checked)
-}
-
 export async function headS3Object(connection: S3Connection, key: string, signal?: AbortSignal): Promise<StoredObject | undefined> {
   const target = { Bucket: connection.bucket, Key: connection.prefix + key }
   try {
@@ -109,7 +68,10 @@ export async function digestOfS3Object(connection: S3Connection, key: string, si
   try {
     const { body } = await readS3Object(connection, key, signal && { signal })
     const hash = createHash('sha256')
-    for await (const chunk of body) hash.update(chunk as Buffer)
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      hash.update(chunk)
+      recycle(chunk)
+    }
     return hash.digest('hex')
   } catch (error) {
     if (hasCode(error, 'OBJECT_NOT_FOUND')) return undefined

@@ -50,14 +50,18 @@ export function lend(buffer: Buffer, bytes: number): Buffer {
   return buffer.subarray(0, bytes)
 }
 
+/** True of a whole piece that was lent: its memory begins at a page. */
+export function isLent(piece: Uint8Array): boolean {
+  return lent.get(piece.buffer)?.get(piece.byteOffset) === piece.byteLength
+}
+
 /**
  * For the last who looks at these bytes, wherever they came from: memory that was lent is used again, which spares the garbage
  * collector a gigabyte a gigabyte. Anything else, parts of a piece too, is left alone.
  */
 export function recycle(piece: Uint8Array): void {
-  const lengths = lent.get(piece.buffer)
-  if (lengths?.get(piece.byteOffset) !== piece.byteLength) return
-  lengths.delete(piece.byteOffset)
+  if (!isLent(piece)) return
+  lent.get(piece.buffer)?.delete(piece.byteOffset)
   free.push(Buffer.from(piece.buffer, piece.byteOffset, transferBytes))
 }
 

@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import { systemCode } from '../errors.ts'
-import { giveBack, isAligned, openDirect, takeBuffer, transferBytes } from './direct-io.ts'
+import { giveBack, isAligned, isLent, openDirect, recycle, takeBuffer, transferBytes } from './direct-io.ts'
 
 /** Bytes in the page cache after which the disk is set to work, so that the last fsync is short. */
 const writeBehindBytes = 64 * 1024 * 1024
@@ -41,13 +41,20 @@ export class FileWriter {
       this.#buffer.set(part, this.#filled)
       this.#filled += part.byteLength
       taken += part.byteLength
-      if (part.byteLength === room) await this.#send()
+      if (part.byteLength === room) await this.#sendBuffer()
     }
+  }
+
+  /** As `write`, for the last who looks at the piece: its memory is the writer's from now on, who recycles it. */
+  async take(piece: Uint8Array): Promise<void> {
+    if (this.#filled === 0 && piece.byteLength === transferBytes && isLent(piece)) return this.#send(piece, () => recycle(piece))
+    await this.write(piece)
+    recycle(piece)
   }
 
   /** Resolves when everything that was taken is in the file. */
   async flush(): Promise<void> {
-    if (this.#filled > 0) await this.#send()
+    if (this.#filled > 0) await this.#sendBuffer()
     await this.#writing
     await this.#syncing
     if (this.#syncFailure !== undefined) throw this.#syncFailure
@@ -63,32 +70,37 @@ export class FileWriter {
     await direct?.close()
   }
 
-  async #send(): Promise<void> {
-    await this.#writing
-    const [buffer, bytes, position] = [this.#buffer, this.#filled, this.#position]
+  async #sendBuffer(): Promise<void> {
+    const buffer = this.#buffer
+    await this.#send(buffer.subarray(0, this.#filled), () => giveBack(buffer))
     this.#buffer = takeBuffer()
     this.#filled = 0
-    this.#position += bytes
-    this.#writing = this.#writeOut(buffer.subarray(0, bytes), position).finally(() => giveBack(buffer))
-    // Its failure is met at the next write or at the end.
-    this.#writing.catch(() => undefined)
   }
 
-  async #writeOut(bytes: Buffer, position: number): Promise<void> {
-    for (let written = 0; written < bytes.length; ) {
+  /** Waits for the write before. */
+  async #send(bytes: Uint8Array, done: () => void): Promise<void> {
+    await this.#writing
+    this.#writing = this.#writeOut(bytes, this.#position).finally(done)
+    // Its failure is met at the next write or at the end.
+    this.#writing.catch(() => undefined)
+    this.#position += bytes.byteLength
+  }
+
+  async #writeOut(bytes: Uint8Array, position: number): Promise<void> {
+    for (let written = 0; written < bytes.byteLength; ) {
       written += await this.#writeSome(bytes.subarray(written), position + written)
     }
   }
 
-  async #writeSome(bytes: Buffer, position: number): Promise<number> {
-    if (this.#direct !== undefined && isAligned(position, bytes.length)) {
+  async #writeSome(bytes: Uint8Array, position: number): Promise<number> {
+    if (this.#direct !== undefined && isAligned(position, bytes.byteLength)) {
       try {
-        return (await this.#direct.write(bytes, 0, bytes.length, position)).bytesWritten
+        return (await this.#direct.write(bytes, 0, bytes.byteLength, position)).bytesWritten
       } catch (error) {
         if (systemCode(error) !== 'EINVAL') throw error
       }
     }
-    const { bytesWritten } = await this.#handle.write(bytes, 0, bytes.length, position)
+    const { bytesWritten } = await this.#handle.write(bytes, 0, bytes.byteLength, position)
     this.#writeBehind(bytesWritten)
     return bytesWritten
   }

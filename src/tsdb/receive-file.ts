@@ -2,7 +2,6 @@ import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { hasCode, systemCode } from '../errors.ts'
-import { recycle } from '../system/direct-io.ts'
 import { FileWriter } from '../system/file-writer.ts'
 import { dataFileError } from './file-errors.ts'
 import { type ExpectedFile, FileIntake } from './file-intake.ts'
@@ -97,8 +96,7 @@ async function fill<Result>(handle: FileHandle, work: { intake: FileIntake<Resul
       intake.take(piece)
       at += piece.byteLength
       request.onBytes(piece.byteLength, 0)
-      await writer.write(piece)
-      recycle(piece)
+      await writer.take(piece)
     }
     await writer.flush()
     return intake.end()
