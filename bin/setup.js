@@ -206,14 +206,18 @@ function filesBelow(folder) {
   })
 }
 
-/** Every source has an output that is not older, and the settings have not changed since. */
+/** Every source has an output that is not older, the bundle is newer than all, and the settings have not changed since. */
 function buildIsCurrent() {
+  const bundle = join(root, 'dist/prom-dr.js')
+  if (!existsSync(bundle)) return false
+  const bundledAt = statSync(bundle).mtimeMs
   const settings = ['tsconfig.json', 'tsconfig.build.json', 'node_modules/.package-lock.json'].map((name) => statSync(join(root, name)).mtimeMs)
   return filesBelow(join(root, 'src')).every((source) => {
     if (!source.endsWith('.ts')) return true
     const output = join(root, 'dist', relative(join(root, 'src'), source).replace(/\.ts$/, '.js'))
     if (!existsSync(output)) return false
-    return statSync(output).mtimeMs >= Math.max(statSync(source).mtimeMs, ...settings)
+    const builtAt = statSync(output).mtimeMs
+    return builtAt >= Math.max(statSync(source).mtimeMs, ...settings) && bundledAt >= builtAt
   })
 }
 

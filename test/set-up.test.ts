@@ -26,6 +26,7 @@ describe('bin/setup.js', () => {
     await writeJson('tsconfig.build.json', {})
     await writeFile(join(clone, 'src', 'main.ts'), '')
     await writeFile(join(clone, 'dist', 'main.js'), '')
+    await writeFile(join(clone, 'dist', 'prom-dr.js'), '')
     await addProgram('npm', 'echo "$@" >> npm-calls')
   })
 
@@ -96,6 +97,17 @@ describe('bin/setup.js', () => {
     await rm(join(clone, 'dist', 'main.js'))
     await setUp('quickstart')
     expect(await npmCalls()).toEqual(['run --silent build', 'run --silent build'])
+  })
+
+  it('builds when the bundle is missing, or older than what it was made of', async () => {
+    for (const name of quickstartPrograms) await addProgram(name)
+    const later = new Date(Date.now() + 60_000)
+    await utimes(join(clone, 'dist', 'main.js'), later, later)
+    expect((await setUp('quickstart')).said).toBe('set-up: building (npm run build)\n')
+    await utimes(join(clone, 'dist', 'prom-dr.js'), later, later)
+    expect((await setUp('quickstart')).said).toBe('')
+    await rm(join(clone, 'dist', 'prom-dr.js'))
+    expect((await setUp('quickstart')).said).toBe('set-up: building (npm run build)\n')
   })
 
   it('names in one sentence what to install where it cannot install it', async () => {
