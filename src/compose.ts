@@ -67,7 +67,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     places: new Map(config.repositories.map(({ name, url: repositoryUrl, s3 }) => [name, { url: repositoryUrl, ...(s3 && { s3 }) }])),
   }
   const backUp = async (request: BackupRequest, until = signal) => backup({
-    ...shared, signal: until, instance: config.instance, prometheus, dataDir, repositories: await repositories(), components, self, isDead, ownerNames,
+    ...shared, signal: until, instance: config.instance, prometheus, dataDir, repositories: await repositories(), components, self, isDead, ownerNames, answersFor: config.encryption.data ? encryption.encryption : undefined,
     settings: { compactedSpanMs: config.backup.compactedSpan, timezone: config.backup.timezone, knownAnswers: config.backup.knownAnswers, filesAtOnce },
   }, request)
   return {
@@ -88,9 +88,9 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
       repositories: (await repositories()).map((repository) => ({ ...repository, retention: config.repositories.find(({ name }) => name === repository.name)?.retention ?? defaultRetention })),
     }, request),
     hold: async (request) => hold({ repositories: await repositories(), clock, signal }, request),
-    verify: async (request) => verify({ ...shared, repositories: await repositories(), scratchDir: tmpdir(), startServer: serverStarter(binary), settings: { filesAtOnce } }, request),
+    verify: async (request) => verify({ ...shared, repositories: await repositories(), scratchDir: tmpdir(), startServer: serverStarter(binary), opening: encryption.opening, settings: { filesAtOnce } }, request),
     restore: async (request) => restore({
-      ...shared, instance: config.instance, repositories: await repositories(), startServer: serverStarter(binary), decidedAtMs: surroundings.decidedAtMs,
+      ...shared, instance: config.instance, repositories: await repositories(), startServer: serverStarter(binary), opening: encryption.opening, decidedAtMs: surroundings.decidedAtMs,
       settings: { target, owner: config.restore.owner, retentionMs: config.restore.retentionMs, filesAtOnce },
       probe: { prometheus, processesUsing, ownerNumbers, localVersion, uid },
     }, request),

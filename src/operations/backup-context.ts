@@ -1,3 +1,4 @@
+import type { Encryption } from '../domain/encryption.ts'
 import type { Progress } from '../domain/progress.ts'
 import { PromDrError } from '../errors.ts'
 import type { PrometheusApi } from '../integrations/prometheus/prometheus-api.ts'
@@ -20,6 +21,8 @@ export interface BackupContext {
   repositories: readonly NamedStore[]
   /** Absent where only the TSDB is backed up. */
   components?: ComponentsContext | undefined
+  /** For whom known answers are sealed; absent where they stand in the clear. */
+  answersFor?: Encryption | undefined
   settings: {
     /** ms; default chosen from the server's retention. */
     compactedSpanMs?: number | undefined

@@ -4,6 +4,7 @@ import { defaultCompactedSpanMs } from '../domain/compaction-cover.ts'
 import type { KnownAnswers } from '../domain/known-answers.ts'
 import { recoveryPointId } from '../domain/recovery-point.ts'
 import { encodeKnownAnswers } from '../repository/known-answers-codec.ts'
+import { sealAnswers } from '../repository/sealed-answers.ts'
 import { readKnownAnswers } from './backup-answers.ts'
 import type { BackupContext } from './backup-context.ts'
 import { type Participant, firstOf, keepLeases, openParticipants, releaseQuietly } from './backup-participants.ts'
@@ -110,7 +111,8 @@ async function storeEverywhere(run: Run, made: Made): Promise<Map<string, StoreO
   const { context, facts } = run
   const { head } = made
   const all = typeof head === 'object' && 'meta' in head ? [...made.blocks, head] : made.blocks
-  const knownAnswers = await encodeKnownAnswers(made.answers)
+  const answers = await encodeKnownAnswers(made.answers)
+  const knownAnswers = context.answersFor === undefined ? answers : await sealAnswers(answers, context.answersFor)
   const id = recoveryPointId(made.createdAt, randomBytes(4).toString('hex'))
   const limit = pLimit(context.settings.filesAtOnce)
   const outcomes = new Map<string, StoreOutcome>()

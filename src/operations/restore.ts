@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import pLimit from 'p-limit'
+import type { Encryption } from '../domain/encryption.ts'
 import type { KnownAnswers } from '../domain/known-answers.ts'
 import type { Progress } from '../domain/progress.ts'
 import { formatVersion, recordsLostBy } from '../domain/prometheus-version.ts'
@@ -8,6 +9,7 @@ import type { PreflightCheck } from '../domain/restore-preflight.ts'
 import { replayBoundMs } from '../domain/wal-plan.ts'
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import { decodeKnownAnswers } from '../repository/known-answers-codec.ts'
+import { openAnswers } from '../repository/sealed-answers.ts'
 import { recordRestore } from '../repository/records.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
@@ -32,6 +34,8 @@ export interface RestoreContext {
   repositories: readonly NamedStore[]
   settings: { target?: string | undefined; owner?: string | undefined; retentionMs?: number | undefined; filesAtOnce: number }
   probe: TargetProbe
+  /** What sealed known answers are opened with. */
+  opening?: Pick<Encryption, 'decrypt'> | undefined
   startServer: StartServer
   /** When the restore was decided on, of the clock's monotonic time: RTO counts from here. */
   decidedAtMs: number
@@ -59,7 +63,7 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
   const decision = await watch.time('plan', () => choosePlan(context, { sources, instance, request, damagedLog }))
   const { plan } = decision
   // Known answers that cannot be read must not come to light when everything is in place.
-  const knownAnswers = request.start ? answersLeft(await decodeKnownAnswers(plan.point.knownAnswers), decision) : undefined
+  const knownAnswers = request.start ? answersLeft(await decodeKnownAnswers(await openAnswers(plan.point.knownAnswers, context.opening)), decision) : undefined
   const judgement = await watch.time('check the target', () => judgeTarget(context.probe, { target, plan, moment: cutMomentOf(decision), request, configuredOwner: context.settings.owner, configuredRetentionMs: context.settings.retentionMs, repositories: context.repositories.map(({ store }) => store.url), nowMs: requestedAtMs, signal: context.signal }))
   const run: Run = { context, request, watch, sources, ...decision, damagedLog, judgement, target, instance, requestedAtMs }
   if (request.dryRun) return report(run, {})

@@ -1,6 +1,7 @@
 import { allBlocks, blockBytes, headPlace } from '../domain/recovery-point.ts'
 import { formatDuration } from '../domain/duration.ts'
 import { PromDrError } from '../errors.ts'
+import { countAnswers } from '../repository/sealed-answers.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import type { ReadContext } from './list.ts'
 import { type Sources, holdOn, pointsOf, readSources, requireInstance } from './repository-sources.ts'
@@ -55,10 +56,8 @@ export async function show(context: ReadContext & { instance: string }, request:
     },
     archives: [],
     knownAnswers: {
-      series: point.knownAnswers.series.length,
-      samples: point.knownAnswers.series.reduce((sum, series) => sum + series.count, 0),
+      ...countAnswers(point.knownAnswers),
       queries: point.knownAnswers.queries.map(({ query }) => query),
-      dropped: point.knownAnswers.dropped,
     },
     cost: point.cost,
   }

@@ -1,10 +1,12 @@
 import pLimit from 'p-limit'
+import type { Encryption } from '../domain/encryption.ts'
 import type { Progress } from '../domain/progress.ts'
 import { chooseGroup, groupOf } from '../domain/read-subset.ts'
 import { allBlocks, recoveryPointBytes } from '../domain/recovery-point.ts'
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import { readIdentity } from '../repository/identity.ts'
 import { decodeKnownAnswers } from '../repository/known-answers-codec.ts'
+import { openAnswers } from '../repository/sealed-answers.ts'
 import { identityKey } from '../repository/layout.ts'
 import { readVerifications, recordVerification } from '../repository/records.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
@@ -27,6 +29,8 @@ export interface VerifyContext {
   /** Where recovery points are restored to for --start-server. */
   scratchDir: string
   startServer: StartServer
+  /** What sealed known answers are opened with. */
+  opening?: Pick<Encryption, 'decrypt'> | undefined
   settings: { filesAtOnce: number }
   clock: Clock
   logger: Logger
@@ -188,7 +192,7 @@ async function answersOf(context: VerifyContext, run: { sources: Sources; point:
     const facts = await directoryFacts(directory)
     const owner = { uid: facts.uid, gid: facts.gid }
     await handOver(directory, owner)
-    const answers = await decodeKnownAnswers(point.knownAnswers)
+    const answers = await decodeKnownAnswers(await openAnswers(point.knownAnswers, context.opening))
     const check = await checkAnswers({ dataDir: directory, recoveryPoint: point.id, source: point.source, answers, owner, startServer: context.startServer, watch, signal: context.signal })
     return check.report
   })

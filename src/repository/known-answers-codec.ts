@@ -24,6 +24,8 @@ export const knownAnswersSchema = z.looseObject({
   samples: z.string(),
   queries: z.array(z.looseObject({ query: z.string(), atMs: z.number().int(), result: z.string() })),
   dropped: z.number().int().nonnegative(),
+  /** Where data is encrypted, everything above but `dropped` is empty and stands in here, in the age format, base64. */
+  sealed: z.looseObject({ series: z.number(), samples: z.number(), queries: z.number(), recipients: z.array(z.string()), age: z.string() }).optional(),
 })
 
 export type EncodedKnownAnswers = z.infer<typeof knownAnswersSchema>

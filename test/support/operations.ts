@@ -1,3 +1,4 @@
+import type { Encryption } from '../../src/domain/encryption.ts'
 import type { PrometheusVersion } from '../../src/domain/prometheus-version.ts'
 import { noProgress } from '../../src/domain/progress.ts'
 import { startThrowawayServer } from '../../src/integrations/prometheus/throwaway-server.ts'
@@ -26,11 +27,11 @@ export interface TestOperations {
 }
 
 /** `localVersion`: of the Prometheus on the host that is restored onto; default the installed one. */
-type Overrides = Partial<Omit<BackupContext, 'settings'>> & { settings?: Partial<BackupContext['settings']>; localVersion?: PrometheusVersion }
+type Overrides = Partial<Omit<BackupContext, 'settings'>> & { opening?: Pick<Encryption, 'decrypt'>; settings?: Partial<BackupContext['settings']>; localVersion?: PrometheusVersion }
 
 export function operationsOn(prometheus: PrometheusApi, stores: ObjectStore | readonly NamedStore[], overrides: Overrides = {}): TestOperations {
   const repositories: readonly NamedStore[] = 'url' in stores ? [{ name: 'primary', store: stores }] : stores
-  const { settings, localVersion, ...others } = overrides
+  const { settings, localVersion, opening, ...others } = overrides
   const self = thisProcess()
   const context: BackupContext = {
     instance: 'prom-a', prometheus, repositories, self, ownerNames,
@@ -39,7 +40,7 @@ export function operationsOn(prometheus: PrometheusApi, stores: ObjectStore | re
     settings: { timezone: 'UTC', knownAnswers: { series: 10, samplesPerSeries: 20, queries: [] }, filesAtOnce: 4, ...settings },
     ...others,
   }
-  const shared = { repositories, clock: context.clock, logger: context.logger, progress: context.progress, signal: context.signal, startServer: throwawayServer }
+  const shared = { repositories, clock: context.clock, logger: context.logger, progress: context.progress, signal: context.signal, startServer: throwawayServer, opening }
   return {
     backup: (request) => backup(context, { head: 'auto', adopt: false, repositories: [], ...request }),
     verify: async (request) => verify({ ...shared, scratchDir: await temporaryDirectory('verify'), settings: { filesAtOnce: 4 } }, { ids: [], repositories: [], readData: false, startServer: false, ...request }),
