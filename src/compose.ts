@@ -21,7 +21,7 @@ import { expire } from './operations/expire.ts'
 import { hold } from './operations/hold.ts'
 import { init } from './operations/init.ts'
 import { list } from './operations/list.ts'
-import { restore } from './operations/restore.ts'
+import { restoreParts } from './operations/restore-parts.ts'
 import { ship } from './operations/ship.ts'
 import { show } from './operations/show.ts'
 import { status } from './operations/status.ts'
@@ -89,8 +89,8 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     }, request),
     hold: async (request) => hold({ repositories: await repositories(), clock, signal }, request),
     verify: async (request) => verify({ ...shared, repositories: await repositories(), scratchDir: tmpdir(), startServer: serverStarter(binary), opening: encryption.opening, settings: { filesAtOnce } }, request),
-    restore: async (request) => restore({
-      ...shared, instance: config.instance, repositories: await repositories(), startServer: serverStarter(binary), opening: encryption.opening, decidedAtMs: surroundings.decidedAtMs,
+    restore: async (request) => restoreParts({
+      ...shared, components, instance: config.instance, repositories: await repositories(), startServer: serverStarter(binary), opening: encryption.opening, decidedAtMs: surroundings.decidedAtMs,
       settings: { target, owner: config.restore.owner, retentionMs: config.restore.retentionMs, filesAtOnce },
       probe: { prometheus, processesUsing, ownerNumbers, localVersion, uid },
     }, request),

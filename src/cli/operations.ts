@@ -5,7 +5,7 @@ import type { ExpireReport, ExpireRequest } from '../operations/expire-report.ts
 import type { HoldReport, HoldRequest } from '../operations/hold-report.ts'
 import type { InitReport, InitRequest } from '../operations/init-report.ts'
 import type { ListReport, ListRequest } from '../operations/list-report.ts'
-import type { RestoreReport, RestoreRequest } from '../operations/restore-report.ts'
+import type { RestorePartsReport, RestorePartsRequest } from '../operations/restore-components-report.ts'
 import type { ShipReport, ShipRequest } from '../operations/ship-report.ts'
 import type { ShowReport, ShowRequest } from '../operations/show-report.ts'
 import type { StatusReport, StatusRequest } from '../operations/status-report.ts'
@@ -22,7 +22,7 @@ export interface Operations {
   show(request: ShowRequest): Promise<ShowReport>
   status(request: StatusRequest): Promise<StatusReport>
   verify(request: VerifyRequest): Promise<VerifyReport>
-  restore(request: RestoreRequest): Promise<RestoreReport>
+  restore(request: RestorePartsRequest): Promise<RestorePartsReport>
   hold(request: HoldRequest): Promise<HoldReport>
   expire(request: ExpireRequest): Promise<ExpireReport>
   /** Releases connections; called once, also after a failure. */

@@ -12,6 +12,11 @@ export function named<T>(option: string, parse: (text: string) => T): (text: str
   }
 }
 
+/** Names with commas between; the option may be repeated. */
+export function collectNames(value: string, previous: string[] | undefined): string[] {
+  return [...(previous ?? []), ...value.split(',').map((name) => name.trim()).filter((name) => name !== '')]
+}
+
 /** For an option that may be given several times. */
 export function collect(value: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), value]

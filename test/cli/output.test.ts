@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { expectGolden } from '../support/golden.ts'
-import { damagedVerifyReport, refusedPlan, restoreReport, verifyReport } from './reports.ts'
+import { componentsRestored, damagedVerifyReport, refusedPlan, restoreReport, verifyReport } from './reports.ts'
 import { runInProcess } from './terminal.ts'
 
 const verbs = ['init', 'doctor', 'backup', 'archive', 'ship', 'status', 'list', 'show', 'verify', 'restore', 'expire', 'hold', 'completion']
@@ -42,6 +42,7 @@ describe('reports for people', () => {
     ['verify-damaged', ['verify', '--read-data-subset', '3/10'], { verify: async () => damagedVerifyReport }],
     ['verify-read', ['verify', '--read-data'], { verify: async () => ({ ...verifyReport, checkedBytes: 5_000_000_000, checkedChunks: 1_200_000 }) }],
     ['restore', ['restore', '--at', 'latest'], {}],
+    ['restore-components', ['restore', '--at', 'latest', '--only', 'config,grafana'], { restore: async () => componentsRestored }],
     ['ship', ['ship', '--once'], {}],
     ['status', ['status'], {}],
     ['restore-plan', ['restore', '--at', 'latest', '--dry-run'], { restore: async () => refusedPlan }],

@@ -5,6 +5,7 @@ import type { ExpireReport } from '../../src/operations/expire-report.ts'
 import type { HoldReport } from '../../src/operations/hold-report.ts'
 import type { InitReport } from '../../src/operations/init-report.ts'
 import type { ListReport } from '../../src/operations/list-report.ts'
+import type { ComponentsOnlyReport } from '../../src/operations/restore-components-report.ts'
 import type { RestoreReport } from '../../src/operations/restore-report.ts'
 import type { ShipReport } from '../../src/operations/ship-report.ts'
 import type { ShowReport } from '../../src/operations/show-report.ts'
@@ -65,6 +66,27 @@ export const archiveReport: ArchiveReport = {
   stages: [{ name: 'collect components', durationMs: 312 }, { name: 'store', durationMs: 104 }],
   repositories: [{ name: 'primary', url: 's3://monitoring-dr/eu', ok: true, uploadedBytes: 8_192, reusedBytes: 9_216 }],
   warnings: ['the server was not asked: http://127.0.0.1:9090 did not answer'],
+}
+
+export const componentsRestored: ComponentsOnlyReport = {
+  dryRun: false, requestedAt: 'latest', recoverableAt: '2026-11-21T03:00:00.412Z', target: null, stoppedBy: 'recovery-point',
+  stages: [{ name: 'fetch and check', durationMs: 214 }, { name: 'put in place', durationMs: 96 }],
+  bytes: 15_360, rpoSeconds: null, rtoSeconds: null,
+  repaired: [{ key: `instances/prom-a/archives/grafana/${'a'.repeat(64)}.tar.gz`, from: 'second', reason: 'it is missing' }],
+  components: [
+    {
+      component: 'prometheus', kind: 'prometheus', recoveryPoint: id, createdAt: '2026-11-21T03:00:00.412Z', repository: 'primary', files: 12, bytes: 9_216, ok: true,
+      findings: [{ name: 'promtool', level: 'warn', detail: 'promtool is not installed', advice: 'install it' }],
+      actions: ['put /etc/prometheus/prometheus.yml in place', 'the server has loaded it'], movedAside: [{ from: '/etc/prometheus/prometheus.yml', to: '/etc/prometheus/.prom-dr-replaced-1/prometheus.yml' }],
+      toReenter: [], leftOut: [{ path: '/etc/prometheus/token', reason: 'archives are not encrypted' }], warnings: [],
+    },
+    {
+      component: 'grafana', kind: 'grafana', recoveryPoint: id, createdAt: '2026-11-21T03:00:00.412Z', repository: 'second', files: 40, bytes: 6_144, ok: false,
+      error: { code: 'COMPONENT_FAILED', message: 'http://127.0.0.1:3000 did not answer', hint: 'is it running?' },
+      findings: [], actions: [], movedAside: [], toReenter: ['the password of the data source mysql'], leftOut: [], warnings: ['one dashboard is provisioned from a file'],
+    },
+  ],
+  unreachable: [], warnings: ['fresh is in no recovery point: it was not restored'],
 }
 
 export const listReport: ListReport = {

@@ -1,10 +1,6 @@
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { chmod, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { createPrometheusApi } from '../../src/integrations/prometheus/http-prometheus-api.ts'
-import { archive } from '../../src/operations/archive.ts'
-import type { NamedStore } from '../../src/operations/backup-context.ts'
-import type { ComponentsContext } from '../../src/operations/components-context.ts'
 import { readArchive } from '../../src/operations/read-archive.ts'
 import { readOrCreateFormat } from '../../src/repository/format.ts'
 import { claimInstance } from '../../src/repository/identity.ts'
@@ -12,12 +8,11 @@ import { readIntents } from '../../src/repository/intents.ts'
 import { commitRecoveryPoint, readRecoveryPoints } from '../../src/repository/recovery-points.ts'
 import { createMemoryStore } from '../../src/stores/memory-store.ts'
 import { type ObjectStore, bytesBody } from '../../src/stores/object-store.ts'
-import { systemClock } from '../../src/system/clock.ts'
-import { silentLogger } from '../../src/system/logger.ts'
-import { isDeadHere, ownerNames, thisProcess } from '../../src/system/machine.ts'
+import { thisProcess } from '../../src/system/machine.ts'
 import { type StoreFault, createFaultyStore } from '../fakes/faulty-store.ts'
 import { storedRecoveryPoint } from '../fakes/recovery-points.ts'
 import { ageWith, newKeyPair, writeIdentityFile } from '../support/age.ts'
+import { knownRepository, makeArchive, writeTree } from '../support/archived.ts'
 import { keysOf } from '../support/bodies.ts'
 import { componentsContext, directoryComponent } from '../support/components.ts'
 import { rejectionOf } from '../support/operations.ts'
@@ -25,34 +20,14 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const self = thisProcess()
 const signal = new AbortController().signal
-/** Nobody listens on the port of tcpmux. */
-const prometheus = createPrometheusApi({ url: 'http://127.0.0.1:1' })
 
 async function etc(files: Record<string, string> = { 'app.conf': 'a = 1\n', 'rules/one.yml': 'groups: []\n' }): Promise<string> {
   const directory = await temporaryDirectory()
-  for (const [path, text] of Object.entries(files)) {
-    await mkdir(join(directory, path, '..'), { recursive: true })
-    await writeFile(join(directory, path), text)
-  }
+  await writeTree(directory, files)
   return directory
 }
 
-/** A repository that a backup of this machine was made to before. */
-async function knownRepository(): Promise<ObjectStore> {
-  const store = createMemoryStore()
-  await readOrCreateFormat(store, new Date(), {})
-  await claimInstance(store, 'prom-a', { identity: { machineId: self.machineId, hostname: self.hostname, dataDir: '/data', externalLabels: { replica: 'a' } }, adopt: false })
-  return store
-}
-
-function run(stores: ObjectStore | NamedStore[], components: ComponentsContext, more: { signal?: AbortSignal; self?: typeof self } = {}) {
-  const repositories = 'url' in stores ? [{ name: 'primary', store: stores }] : stores
-  return archive({
-    instance: 'prom-a', prometheus, repositories, components, self: more.self ?? self, ownerNames, isDead: (other) => isDeadHere(other, self), timezone: 'UTC',
-    clock: systemClock, logger: silentLogger, signal: more.signal ?? signal, dataDir: undefined,
-  }, { adopt: false, repositories: [] })
-}
-
+const run = makeArchive
 const archiveKeys = async (store: ObjectStore) => (await keysOf(store)).filter((key) => key.includes('/archives/'))
 const pointsOf = async (store: ObjectStore) => (await readRecoveryPoints(store, 'prom-a')).points
 

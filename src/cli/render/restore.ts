@@ -1,15 +1,18 @@
 import type { RestorePlanReport, RestoreReport } from '../../operations/restore-report.ts'
+import type { RestoredComponentReport } from '../../operations/restore-components-report.ts'
 import type { Style } from '../output.ts'
 import { facts, paragraphs, table, unreachableRepositories, warnings } from './layout.ts'
+import { renderComponents } from './restored-components.ts'
 import { counted, formatByteSize, formatCount, formatElapsed, formatInstant, formatSeconds } from './units.ts'
 import { renderAnswers } from './verify.ts'
 
 /** The plan for a dry run, otherwise what was reached and how long it took. */
-export function renderRestore(report: RestoreReport, style: Style): string {
+export function renderRestore(report: RestoreReport & { components?: RestoredComponentReport[] }, style: Style): string {
+  const components = report.components !== undefined && renderComponents(report.components, style)
   const notes = [unreachableRepositories(report.unreachable, style), warnings([...new Set([...report.plan.warnings, ...report.warnings])], style)]
-  if (report.dryRun) return paragraphs(renderPlan(report.plan, style), ...notes)
+  if (report.dryRun) return paragraphs(renderPlan(report.plan, style), components, ...notes)
   const repaired = report.repaired.map(({ key, from, reason }) => `${style.yellow('repaired:')} ${key} was taken from ${from}: ${reason}`).join('\n')
-  return paragraphs(renderOutcome(report, style), report.answers !== null && renderAnswers(report.answers, style), repaired, ...notes)
+  return paragraphs(renderOutcome(report, style), report.answers !== null && renderAnswers(report.answers, style), components, repaired, ...notes)
 }
 
 function renderOutcome(report: RestoreReport, style: Style): string {

@@ -3,7 +3,7 @@ _prom_dr() {
   local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" verb='' index words=''
   for ((index = 1; index < COMP_CWORD; index++)); do
     case "${COMP_WORDS[index]}" in
-      -c|--config|--log-level|-o|--output|--head|-r|--repository|-i|--instance|--read-data-subset|--at|-t|--target|--generation|--owner|--retention|--disaster-at|--keep-last|--keep-hourly|--keep-daily|--keep-weekly|--keep-monthly|--keep-yearly|--until|--reason) ((index++)) ;;
+      -c|--config|--log-level|-o|--output|--head|-r|--repository|-i|--instance|--read-data-subset|--at|-t|--target|--only|--generation|--components-target|--part|--owner|--retention|--disaster-at|--keep-last|--keep-hourly|--keep-daily|--keep-weekly|--keep-monthly|--keep-yearly|--until|--reason) ((index++)) ;;
       -*) ;;
       *) verb="${COMP_WORDS[index]}"; break ;;
     esac
@@ -26,9 +26,12 @@ _prom_dr() {
     "verify -r"|"verify --repository") return ;;
     "restore --at") return ;;
     "restore -t"|"restore --target") COMPREPLY=($(compgen -d -- "$current")); return ;;
+    "restore --only") return ;;
     "restore -i"|"restore --instance") return ;;
     "restore -r"|"restore --repository") return ;;
     "restore --generation") return ;;
+    "restore --components-target") COMPREPLY=($(compgen -d -- "$current")); return ;;
+    "restore --part") return ;;
     "restore --owner") return ;;
     "restore --retention") return ;;
     "restore --disaster-at") return ;;
@@ -58,7 +61,7 @@ _prom_dr() {
     list) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     show) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     verify) words='--read-data --read-data-subset --start-server -i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
-    restore) words='--at -t --target -i --instance -r --repository -n --dry-run --replace --nearest --generation --include-deletes --later-blocks --start --owner --retention --side-instance --disaster-at -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    restore) words='--at -t --target --only --all -i --instance -r --repository -n --dry-run --replace --nearest --generation --include-deletes --later-blocks --components-target --force --part --start --owner --retention --side-instance --disaster-at -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     expire) words='--apply -i --instance --all-instances -r --repository --keep-last --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     hold) words='--until --reason --release -i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     completion) words='bash zsh fish -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;

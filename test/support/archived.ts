@@ -1,0 +1,47 @@
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { createPrometheusApi } from '../../src/integrations/prometheus/http-prometheus-api.ts'
+import { archive } from '../../src/operations/archive.ts'
+import type { ArchiveReport } from '../../src/operations/archive-report.ts'
+import type { NamedStore } from '../../src/operations/backup-context.ts'
+import type { ComponentsContext } from '../../src/operations/components-context.ts'
+import { readOrCreateFormat } from '../../src/repository/format.ts'
+import { claimInstance } from '../../src/repository/identity.ts'
+import { createMemoryStore } from '../../src/stores/memory-store.ts'
+import type { ObjectStore } from '../../src/stores/object-store.ts'
+import { systemClock } from '../../src/system/clock.ts'
+import { silentLogger } from '../../src/system/logger.ts'
+import { isDeadHere, ownerNames, thisProcess } from '../../src/system/machine.ts'
+
+const self = thisProcess()
+/** Nobody listens on the port of tcpmux: archives are made without a server. */
+const prometheus = createPrometheusApi({ url: 'http://127.0.0.1:1' })
+
+/** A repository that this machine wrote to before, as `archive` needs where there is no server. */
+export async function knownRepository(store: ObjectStore = createMemoryStore()): Promise<ObjectStore> {
+  await readOrCreateFormat(store, new Date(), {})
+  await claimInstance(store, 'prom-a', { identity: { machineId: self.machineId, hostname: self.hostname, dataDir: '/data', externalLabels: { replica: 'a' } }, adopt: false })
+  return store
+}
+
+export function makeArchive(stores: ObjectStore | readonly NamedStore[], components: ComponentsContext, more: { signal?: AbortSignal; self?: typeof self } = {}): Promise<ArchiveReport> {
+  const repositories = 'url' in stores ? [{ name: 'primary', store: stores }] : stores
+  return archive({
+    instance: 'prom-a', prometheus, repositories, components, self: more.self ?? self, ownerNames, isDead: (other) => isDeadHere(other, self), timezone: 'UTC',
+    clock: systemClock, logger: silentLogger, signal: more.signal ?? new AbortController().signal, dataDir: undefined,
+  }, { adopt: false, repositories: [] })
+}
+
+export async function writeTree(directory: string, files: Record<string, string>): Promise<void> {
+  for (const [path, text] of Object.entries(files)) {
+    await mkdir(dirname(join(directory, path)), { recursive: true })
+    await writeFile(join(directory, path), text)
+  }
+}
+
+/** Paths and texts of everything below it; empty where there is nothing. */
+export async function treeOf(directory: string): Promise<Record<string, string>> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => [])
+  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)).sort()
+  return Object.fromEntries(await Promise.all(paths.map(async (path) => [path.slice(directory.length + 1), await readFile(path, 'utf8')] as const)))
+}
