@@ -7,9 +7,10 @@ import { createPrometheusComponent } from '../../src/components/prometheus/prome
 import { readStateFile } from '../../src/integrations/alertmanager/state-file.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { type AlertingStack, postAlert, startAlertingStack, waitForRounds } from '../support/alerting-stack.ts'
-import { startTestAlertmanager } from '../support/alertmanager.ts'
+import { amtoolBinary, startTestAlertmanager } from '../support/alertmanager.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
 import { missingPrograms } from '../support/programs.ts'
+import { promtoolBinary } from '../support/prometheus.ts'
 import { waitFor } from '../support/wait-for.ts'
 
 const { signal } = new AbortController()
@@ -17,8 +18,8 @@ const { signal } = new AbortController()
 function componentsOf({ directory, prometheus, alertmanager }: AlertingStack): { prometheus: Component; alertmanager: Component } {
   const { configFile, dataDir, api } = alertmanager
   return {
-    prometheus: createPrometheusComponent({ api: prometheus.api, settings: { configFile: join(directory, 'prometheus/prometheus.yml') }, clock: systemClock }),
-    alertmanager: createAlertmanagerComponent({ api, settings: { configFile, dataDir }, clock: systemClock }),
+    prometheus: createPrometheusComponent({ api: prometheus.api, settings: { promtool: promtoolBinary(), configFile: join(directory, 'prometheus/prometheus.yml') }, clock: systemClock }),
+    alertmanager: createAlertmanagerComponent({ api, settings: { amtool: amtoolBinary(), configFile, dataDir }, clock: systemClock }),
   }
 }
 
@@ -79,7 +80,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool', 'prometheus-alertmanag
 
     // The same without the notification log: it is what kept them quiet.
     const other = await startTestAlertmanager()
-    const forgetful = createAlertmanagerComponent({ api: other.api, settings: { configFile: other.configFile, dataDir: other.dataDir }, clock: systemClock })
+    const forgetful = createAlertmanagerComponent({ api: other.api, settings: { configFile: other.configFile, dataDir: other.dataDir, amtool: amtoolBinary() }, clock: systemClock })
     await other.stop()
     await rm(join(archives.alertmanager, 'data/nflog'))
     await restore(forgetful, archives.alertmanager)

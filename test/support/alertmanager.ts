@@ -7,7 +7,7 @@
  *   await startTestAlertmanager({ directory: alertmanager.directory }) // the same files again
  */
 import { mkdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { stringify } from 'yaml'
 import type { AlertmanagerConnection } from '../../src/integrations/alertmanager/alertmanager-api.ts'
 import { type AlertmanagerHttpApi, createAlertmanagerApi } from '../../src/integrations/alertmanager/http-alertmanager-api.ts'
@@ -47,6 +47,17 @@ export const routeToNowhere = { route: { receiver: 'none' }, receivers: [{ name:
 
 const portTries = 5
 
+/** The binary under test: of PROM_DR_TEST_ALERTMANAGER, or the installed one. */
+export function alertmanagerBinary(): string {
+  return process.env['PROM_DR_TEST_ALERTMANAGER'] ?? 'prometheus-alertmanager'
+}
+
+/** Its amtool: the one beside it. */
+export function amtoolBinary(): string {
+  const alertmanager = alertmanagerBinary()
+  return alertmanager.includes('/') ? join(dirname(alertmanager), 'amtool') : 'amtool'
+}
+
 export async function startTestAlertmanager(options: TestAlertmanagerOptions = {}): Promise<TestAlertmanager> {
   const directory = options.directory ?? (await temporaryDirectory('alertmanager'))
   await mkdir(directory, { recursive: true })
@@ -68,7 +79,7 @@ async function start(directory: string, options: TestAlertmanagerOptions): Promi
   const configFile = join(directory, 'alertmanager.yml')
   const target = `127.0.0.1:${options.port ?? (await freePort())}`
   const logFile = join(directory, 'alertmanager.log')
-  const program = await startProgram('prometheus-alertmanager', [
+  const program = await startProgram(alertmanagerBinary(), [
     `--config.file=${configFile}`, `--storage.path=${dataDir}`, `--web.listen-address=${target}`, '--cluster.listen-address=',
     `--data.maintenance-interval=${maintenanceInterval}`,
     ...(webConfig === undefined ? [] : [`--web.config.file=${join(directory, 'web.yml')}`]),

@@ -23,3 +23,13 @@ export async function programOf(suite: OtherSuite, packageName: string, program:
 export async function usePrometheusOf(suite: OtherSuite): Promise<void> {
   process.env['PROM_DR_TEST_PROMETHEUS'] = await programOf(suite, 'prometheus', 'prometheus')
 }
+
+/** As `usePrometheusOf`, for promtool, which those suites have in a package of its own. */
+export async function usePromtoolOf(suite: OtherSuite): Promise<void> {
+  process.env['PROM_DR_TEST_PROMTOOL'] = await programOf(suite, 'promtool', 'promtool')
+}
+
+/** As `usePrometheusOf`, for Alertmanager and amtool. */
+export async function useAlertmanagerOf(suite: OtherSuite): Promise<void> {
+  process.env['PROM_DR_TEST_ALERTMANAGER'] = await programOf(suite, 'prometheus-alertmanager', 'prometheus-alertmanager')
+}

@@ -74,6 +74,11 @@ export function prometheusBinary(): string {
   return process.env['PROM_DR_TEST_PROMETHEUS'] ?? 'prometheus'
 }
 
+/** The promtool under test: of PROM_DR_TEST_PROMTOOL, or the installed one. */
+export function promtoolBinary(): string {
+  return process.env['PROM_DR_TEST_PROMTOOL'] ?? 'promtool'
+}
+
 export async function startTestPrometheus(options: TestPrometheusOptions = {}): Promise<TestPrometheus> {
   const directory = await temporaryDirectory('prometheus')
   const dataDir = options.dataDir ?? join(directory, 'data')

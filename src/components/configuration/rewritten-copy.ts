@@ -93,11 +93,11 @@ class ConfigurationCopy implements RewrittenCopy {
       return match === undefined ? join(this.#scratch, 'absent') : this.#pathOf(match[0])
     }
     if (matches.length === 0) this.absent.push(reference)
-    return this.#patternFor(matches.map(([path]) => path), extname(reference.value))
+    return this.#patternFor(matches.map(([path]) => path), reference.value)
   }
 
   /** A directory of links to the files, so that one pattern stays one pattern. */
-  async #patternFor(archivePaths: readonly string[], extension: string): Promise<string> {
+  async #patternFor(archivePaths: readonly string[], written: string): Promise<string> {
     this.#patternCount += 1
     const directory = join(this.#scratch, 'patterns', String(this.#patternCount))
     await mkdir(directory, { recursive: true })
@@ -106,6 +106,9 @@ class ConfigurationCopy implements RewrittenCopy {
       await symlink(this.#pathOf(path), link)
       this.#shown.push([link, path])
     }
-    return `${escapeGoPattern(directory)}/*${/^\.\w+$/.test(extension) ? extension : ''}`
+    const extension = extname(written)
+    const pattern = `${escapeGoPattern(directory)}/*${/^\.\w+$/.test(extension) ? extension : ''}`
+    this.#shown.push([pattern, written])
+    return pattern
   }
 }

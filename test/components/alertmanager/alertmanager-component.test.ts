@@ -8,7 +8,7 @@ import type { AlertmanagerComponentSettings } from '../../../src/components/aler
 import type { SilenceContent } from '../../../src/integrations/alertmanager/alertmanager-api.ts'
 import { createAlertmanagerApi } from '../../../src/integrations/alertmanager/http-alertmanager-api.ts'
 import { systemClock } from '../../../src/system/clock.ts'
-import { type TestAlertmanager, inSeconds, routeToNowhere, startTestAlertmanager } from '../../support/alertmanager.ts'
+import { type TestAlertmanager, amtoolBinary, inSeconds, routeToNowhere, startTestAlertmanager } from '../../support/alertmanager.ts'
 import { temporaryDirectory } from '../../support/cleanup.ts'
 import { emptyDirectory, readFiles, writeFiles } from '../../support/configuration-files.ts'
 import { rejectionOf } from '../../support/operations.ts'
@@ -26,7 +26,7 @@ const config = {
 const files = { 'templates/a.tmpl': '{{ define "a" }}A{{ end }}', 'secrets/smtp': 'hunter2' }
 
 function component({ api, configFile, dataDir }: Pick<TestAlertmanager, 'api' | 'configFile' | 'dataDir'>, settings: AlertmanagerComponentSettings = {}) {
-  return createAlertmanagerComponent({ api, settings: { configFile, dataDir, ...settings }, clock: systemClock })
+  return createAlertmanagerComponent({ api, settings: { configFile, dataDir, amtool: amtoolBinary(), ...settings }, clock: systemClock })
 }
 
 async function collected(alertmanager: TestAlertmanager, settings: AlertmanagerComponentSettings = {}): Promise<string> {
@@ -67,6 +67,7 @@ describe.skipIf(missingPrograms('prometheus-alertmanager', 'amtool'))('the alert
     const alertmanager = await startTestAlertmanager({ directory, config })
     for (const name of ['a', 'b', 'c', 'd', 'e', 'f']) await alertmanager.api.createSilence(silence(name))
     const into = await collected(alertmanager)
+    await stateWritten(alertmanager)
     await waitFor(async () => (await archivedSilences(await collected(alertmanager))).length === 6 && (await readFile(join(alertmanager.dataDir, 'silences'))).byteLength > 6 * 100)
     const first = await readFiles(await collected(alertmanager))
     expect(Object.keys(await readFiles(into))).toContain('silences.json')
@@ -198,7 +199,7 @@ describe.skipIf(missingPrograms('prometheus-alertmanager', 'amtool'))('the alert
   it('says what it leaves out where settings are missing, and fails where there is nothing at all', async () => {
     const alertmanager = await startTestAlertmanager({ config: routeToNowhere })
     await alertmanager.api.createSilence(silence('a'))
-    const bare = createAlertmanagerComponent({ api: alertmanager.api, settings: {}, clock: systemClock })
+    const bare = createAlertmanagerComponent({ api: alertmanager.api, settings: { amtool: amtoolBinary() }, clock: systemClock })
     const into = await emptyDirectory(await temporaryDirectory('archive'))
     const { leftOut } = await bare.collect(into, sealed)
     expect(leftOut.map(({ path, reason }) => `${path}: ${reason}`)).toEqual([expect.stringMatching(/^alertmanager\.yml: .*configFile/), expect.stringMatching(/^data\/nflog: .*dataDir/)])
@@ -206,7 +207,7 @@ describe.skipIf(missingPrograms('prometheus-alertmanager', 'amtool'))('the alert
     expect((await bare.check(into, { signal })).map(({ level }) => level)).toEqual(['warn', 'ok'])
 
     const target = await startTestAlertmanager()
-    await createAlertmanagerComponent({ api: target.api, settings: {}, clock: systemClock }).restore(into, wanted)
+    await createAlertmanagerComponent({ api: target.api, settings: { amtool: amtoolBinary() }, clock: systemClock }).restore(into, wanted)
     expect(await silencesOf(target)).toEqual({ a: expect.stringMatching(/^active/) })
     await alertmanager.kill()
     expect(await rejectionOf(bare.collect(await emptyDirectory(await temporaryDirectory('archive')), sealed))).toMatchObject({ code: 'COMPONENT_FAILED', hint: expect.stringContaining('dataDir') })

@@ -4,13 +4,15 @@ import { stringify } from 'yaml'
 import { describe, expect, it } from 'vitest'
 import { createPrometheusComponent } from '../../../src/components/prometheus/prometheus-component.ts'
 import type { PrometheusComponentSettings } from '../../../src/components/prometheus/local-server.ts'
+import { isAtLeast } from '../../../src/domain/prometheus-version.ts'
 import { type PrometheusServer, startPrometheus } from '../../../src/integrations/prometheus/prometheus-server.ts'
+import { binaryVersion } from '../../../src/integrations/prometheus/prometheus-version.ts'
 import { createPrometheusApi } from '../../../src/integrations/prometheus/http-prometheus-api.ts'
 import { systemClock } from '../../../src/system/clock.ts'
 import { atEndOfFile, temporaryDirectory } from '../../support/cleanup.ts'
 import { emptyDirectory, readFiles, ruleFile, writeFiles } from '../../support/configuration-files.ts'
 import { rejectionOf } from '../../support/operations.ts'
-import { missingPrograms, prometheusBinary, waitFor } from '../../support/prometheus.ts'
+import { missingPrograms, prometheusBinary, promtoolBinary, waitFor } from '../../support/prometheus.ts'
 
 const { signal } = new AbortController()
 const plain = { secrets: false, signal }
@@ -67,7 +69,7 @@ async function startStack(options: StackOptions = {}): Promise<Stack> {
     readyTimeoutMs: 40_000,
   })
   atEndOfFile(() => server.kill())
-  const component = createPrometheusComponent({ api: server.api, settings: options.settings ?? {}, clock: systemClock })
+  const component = createPrometheusComponent({ api: server.api, settings: { promtool: promtoolBinary(), ...options.settings }, clock: systemClock })
   return { root, etc, configFile, server, component }
 }
 
@@ -203,7 +205,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('the prometheus compo
     await rm(join(stack.etc, 'secrets'), { recursive: true })
     await symlink(join(stack.root, 'elsewhere'), join(stack.etc, 'secrets'))
     await rm(stack.configFile)
-    const lost = createPrometheusComponent({ api: createPrometheusApi({ url: 'http://127.0.0.1:1' }), settings: { configFile: stack.configFile, places: [join(stack.root, 'srv')] }, clock: systemClock })
+    const lost = createPrometheusComponent({ api: createPrometheusApi({ url: 'http://127.0.0.1:1' }), settings: { promtool: promtoolBinary(), configFile: stack.configFile, places: [join(stack.root, 'srv')] }, clock: systemClock })
     expect(await rejectionOf(lost.restore(into, wanted))).toMatchObject({ code: 'COMPONENT_REFUSED', message: expect.stringContaining('secrets/token') })
     expect(await readdir(join(stack.root, 'elsewhere'))).toEqual([])
 
@@ -221,7 +223,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('the prometheus compo
     const other = join(stack.root, 'opt/prom')
     await mkdir(other, { recursive: true })
     const api = createPrometheusApi({ url: stack.server.url })
-    const component = createPrometheusComponent({ api, settings: { configFile: join(other, 'main.yml'), places: [join(stack.root, 'srv')] }, clock: systemClock })
+    const component = createPrometheusComponent({ api, settings: { promtool: promtoolBinary(), configFile: join(other, 'main.yml'), places: [join(stack.root, 'srv')] }, clock: systemClock })
     const { warnings } = await component.restore(into, wanted)
     expect(warnings.join('\n')).toMatch(/it reads them when it starts/)
     expect(Object.keys(await readFiles(other))).toEqual(['main.yml', 'rules/a.yml', 'rules/b.yml', 'secrets/token', 'targets/one.json', 'web.yml'])
@@ -237,7 +239,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('the prometheus compo
     await writeFile(join(stack.etc, 'rules/a.yml'), ruleFile('changed'))
     const { warnings } = await stack.component.restore(into, wanted)
     expect(warnings.join('\n')).toMatch(/SIGHUP/)
-    const withCommand = createPrometheusComponent({ api: stack.server.api, settings: { reload: ['kill', '-HUP', String(stack.server.pid)] }, clock: systemClock })
+    const withCommand = createPrometheusComponent({ api: stack.server.api, settings: { promtool: promtoolBinary(), reload: ['kill', '-HUP', String(stack.server.pid)] }, clock: systemClock })
     await writeFile(join(stack.etc, 'rules/a.yml'), ruleFile('changed'))
     const restored = await withCommand.restore(into, wanted)
     expect(restored.actions.at(-1)).toMatch(/it accepted it/)
@@ -250,7 +252,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('the prometheus compo
     const mounted = join(stack.root, 'mounted')
     await symlink(stack.etc, mounted)
     await writeFile(stack.configFile, stringify({ rule_files: [join(stack.etc, 'rules/*.yml')] }))
-    const component = createPrometheusComponent({ api: stack.server.api, settings: { configFile: join(mounted, 'prometheus.yml') }, clock: systemClock })
+    const component = createPrometheusComponent({ api: stack.server.api, settings: { promtool: promtoolBinary(), configFile: join(mounted, 'prometheus.yml') }, clock: systemClock })
     const into = await emptyDirectory(stack.root)
     await component.collect(into, sealed)
     expect(Object.keys(await readFiles(into))).toEqual(['flags.json', 'layout.json', 'prometheus.yml', 'rules/a.yml', 'rules/b.yml', 'web.yml'])
@@ -259,6 +261,27 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('the prometheus compo
     await component.restore(into, wanted)
     expect(await readFile(join(stack.etc, 'rules/b.yml'), 'utf8')).toBe(ruleFile('b'))
     expect(await rulesOf(stack.server)).toEqual(['a', 'b'])
+  })
+
+  it('follows scrape_config_files, whose own paths begin at their own directories', async (context) => {
+    const root = await temporaryDirectory('scrapes')
+    await writeFiles(root, {
+      'prometheus.yml': stringify({ scrape_config_files: ['scrapes/*.yml'] }),
+      'scrapes/a.yml': stringify({ scrape_configs: [{ job_name: 'a', basic_auth: { username: 'u', password_file: 'a.secret' }, file_sd_configs: [{ files: ['../targets/*.json'] }] }] }),
+      'scrapes/a.secret': 'hunter2',
+      'targets/a.json': '[]',
+    })
+    const component = createPrometheusComponent({ api: createPrometheusApi({ url: 'http://127.0.0.1:1' }), settings: { promtool: promtoolBinary(), configFile: join(root, 'prometheus.yml') }, clock: systemClock })
+    const into = await emptyDirectory(await temporaryDirectory('archive'))
+    await component.collect(into, sealed)
+    expect(Object.keys(await readFiles(into))).toEqual(['layout.json', 'prometheus.yml', 'scrapes/a.secret', 'scrapes/a.yml', 'targets/a.json'])
+    if (!isAtLeast(await binaryVersion(prometheusBinary()), 2, 43)) context.skip('this Prometheus does not know scrape_config_files')
+    await writeFiles(root, { 'scrapes/later.yml': 'scrape_configs: []', 'scrapes/a.yml': '{}' })
+    expect((await component.check(into, { signal })).map(({ level, detail }) => `${level}: ${detail}`)).toEqual(['ok: promtool accepts it'])
+    const { movedAside } = await component.restore(into, wanted)
+    expect(movedAside.map(({ from }) => from)).toEqual([join(root, 'scrapes/a.yml'), join(root, 'scrapes/later.yml')])
+    await writeFile(join(into, 'targets/a.json'), 'nonsense')
+    expect((await component.check(into, { signal }))[0]).toMatchObject({ level: 'fail', detail: expect.stringMatching(/targets\/(a|\*)\.json/) })
   })
 
   it('tells doctor what it would archive, and that files have changed since they were loaded', async () => {
