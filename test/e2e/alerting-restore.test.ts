@@ -1,10 +1,9 @@
-import { mkdir, readFile, rm, stat } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { createAlertmanagerComponent } from '../../src/components/alertmanager/alertmanager-component.ts'
 import type { Component } from '../../src/components/component.ts'
 import { createPrometheusComponent } from '../../src/components/prometheus/prometheus-component.ts'
-import { readStateFile } from '../../src/integrations/alertmanager/state-file.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { type AlertingStack, postAlert, startAlertingStack, waitForRounds } from '../support/alerting-stack.ts'
 import { amtoolBinary, startTestAlertmanager } from '../support/alertmanager.ts'
@@ -27,24 +26,13 @@ function componentsOf({ directory, prometheus, alertmanager }: AlertingStack): {
 async function collect(stack: AlertingStack): Promise<{ prometheus: string; alertmanager: string }> {
   const directory = await temporaryDirectory('archives')
   const components = componentsOf(stack)
-  await notificationsWritten(stack)
+  await stack.notificationsWritten()
   for (const component of Object.values(components)) {
     await mkdir(join(directory, component.name))
     const { leftOut } = await component.collect(join(directory, component.name), { secrets: true, signal })
     expect(leftOut).toEqual([])
   }
   return { prometheus: join(directory, 'prometheus'), alertmanager: join(directory, 'alertmanager') }
-}
-
-/** What was notified before the call is in the file: it was written twice since. */
-async function notificationsWritten({ alertmanager }: AlertingStack): Promise<void> {
-  const path = join(alertmanager.dataDir, 'nflog')
-  const later = (ms: number) => waitFor(async () => {
-    const { mtimeMs } = await stat(path)
-    return mtimeMs > ms && mtimeMs
-  }, { what: 'the notification log' })
-  await later(await later(Date.now()))
-  expect(readStateFile(await readFile(path), 'nflog').records).toHaveLength(4)
 }
 
 async function restore(component: Component, from: string): Promise<void> {

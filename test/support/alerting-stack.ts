@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { type PrometheusServer, startPrometheus } from '../../src/integrations/prometheus/prometheus-server.ts'
@@ -28,6 +28,8 @@ export interface AlertingStack {
   /** Everything that was notified, as the template printed it: `firing Notified`. */
   notified: string[]
   seen(): Promise<SeenStack>
+  /** What was notified before the call is in the notification log on disk. */
+  notificationsWritten(): Promise<void>
   /** Kills both and deletes all that they had. */
   wipe(): Promise<void>
   startAlertmanager(): Promise<void>
@@ -165,6 +167,16 @@ class TestStack implements AlertingStack {
       rules: rules.data.groups.flatMap((group) => group.rules.map(({ name, health }) => `${name} ${health}`)).sort(),
       recorded: await this.prometheus.api.query('recorded:answer * 1', Date.now()).then((answer) => /"(\d+)"\]/.exec(answer)?.[1] ?? answer),
     }
+  }
+
+  async notificationsWritten(): Promise<void> {
+    const path = join(this.alertmanager.dataDir, 'nflog')
+    const later = (ms: number) => waitFor(async () => {
+      const { mtimeMs } = await stat(path)
+      return mtimeMs > ms && mtimeMs
+    }, { what: 'the notification log' })
+    // The first file that is newer may have been begun before.
+    await later(await later(Date.now()))
   }
 
   /** The rules were evaluated, and their alerts have arrived. */
