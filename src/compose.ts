@@ -23,6 +23,7 @@ import { init } from './operations/init.ts'
 import { list } from './operations/list.ts'
 import { restoreParts } from './operations/restore-parts.ts'
 import { ship } from './operations/ship.ts'
+import { diffArchives, showFile } from './operations/show-archives.ts'
 import { show } from './operations/show.ts'
 import { status } from './operations/status.ts'
 import { verify } from './operations/verify.ts'
@@ -82,6 +83,8 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     },
     list: async (request) => list({ repositories: await repositories(), signal }, request),
     show: async (request) => show({ repositories: await repositories(), instance: config.instance, signal }, request),
+    showFile: async (request) => showFile({ repositories: await repositories(), instance: config.instance, components, signal }, request),
+    diff: async (request) => diffArchives({ repositories: await repositories(), instance: config.instance, components, signal }, request),
     status: async (request) => status({ repositories: await repositories(), shipIntervalMs: config.ship.intervalMs, clock, signal }, request),
     expire: async (request) => expire({
       instance: config.instance, timezone: config.backup.timezone, self, isDead, clock, logger, signal,

@@ -48,6 +48,8 @@ export interface CommandContext {
   summary<Report>(report: Report, render: (report: Report, style: Style) => string, options?: { wanted: boolean }): void
   /** Prints a text as it is, as the answer. */
   text(text: string): void
+  /** Writes bytes as they are, as the answer. */
+  bytes(bytes: Uint8Array): void
   readonly json: boolean
   /** The names, checked; empty stands for all. @throws USAGE */
   repositoryNames(names: readonly string[] | undefined): string[]
@@ -74,6 +76,7 @@ export async function withContext(surroundings: Surroundings, global: GlobalOpti
       answer: print,
       summary: (report, render, options) => (global.quiet && !global.json && options?.wanted !== true ? undefined : print(report, render)),
       text: (text) => void stdout.write(text),
+      bytes: (bytes) => void stdout.write(bytes),
       repositoryNames: (names) => checkedNames(config, names ?? []),
     })
     return code ?? exitCodes.done

@@ -7,6 +7,7 @@ import type { InitReport, InitRequest } from '../operations/init-report.ts'
 import type { ListReport, ListRequest } from '../operations/list-report.ts'
 import type { RestorePartsReport, RestorePartsRequest } from '../operations/restore-components-report.ts'
 import type { ShipReport, ShipRequest } from '../operations/ship-report.ts'
+import type { DiffReport, DiffRequest, ShowFileRequest, ShownFile } from '../operations/show-archives-report.ts'
 import type { ShowReport, ShowRequest } from '../operations/show-report.ts'
 import type { StatusReport, StatusRequest } from '../operations/status-report.ts'
 import type { VerifyReport, VerifyRequest } from '../operations/verify-report.ts'
@@ -20,6 +21,8 @@ export interface Operations {
   ship(request: ShipRequest): Promise<ShipReport>
   list(request: ListRequest): Promise<ListReport>
   show(request: ShowRequest): Promise<ShowReport>
+  showFile(request: ShowFileRequest): Promise<ShownFile>
+  diff(request: DiffRequest): Promise<DiffReport>
   status(request: StatusRequest): Promise<StatusReport>
   verify(request: VerifyRequest): Promise<VerifyReport>
   restore(request: RestorePartsRequest): Promise<RestorePartsReport>

@@ -1,10 +1,18 @@
 import type { HeadPlace } from '../domain/recovery-point.ts'
+import type { ReportedArchive } from './archives-report.ts'
 
 export interface ShowRequest {
   /** A recovery point's id, or `latest`. */
   id: string
   instance?: string
   repositories: string[]
+  /** Lists the files of archives, too. */
+  files?: boolean
+}
+
+export interface ShownArchive extends Omit<ReportedArchive, 'reused'> {
+  /** Where they were asked for. */
+  paths?: { path: string; sizeBytes: number; mode: number; sha256: string }[]
 }
 
 export interface ShownBlock {
@@ -45,7 +53,7 @@ export interface ShowReport {
   }
   blocks: ShownBlock[]
   totals: { blocks: number; series: number; samples: number; bytes: number }
-  archives: []
+  archives: ShownArchive[]
   knownAnswers: { series: number; samples: number; queries: string[]; dropped: number }
   cost: { uploadedBytes: number; reusedBytes: number; durationMs: number }
 }

@@ -1,19 +1,26 @@
+import type { NamedArchive } from '../domain/archive.ts'
 import { allBlocks, blockBytes, headPlace } from '../domain/recovery-point.ts'
 import { formatDuration } from '../domain/duration.ts'
 import { PromDrError } from '../errors.ts'
 import { countAnswers } from '../repository/sealed-answers.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import type { ReadContext } from './list.ts'
-import { type Sources, holdOn, pointsOf, readSources, requireInstance } from './repository-sources.ts'
-import type { ShowReport, ShowRequest } from './show-report.ts'
+import { type Sources, allPointsOf, holdOn, readSources, requireInstance } from './repository-sources.ts'
+import type { ShowReport, ShowRequest, ShownArchive } from './show-report.ts'
+import { reportedArchive } from './store-archives.ts'
+
+export interface ShowContext extends ReadContext {
+  /** As configured: whose latest. */
+  instance: string
+}
 
 /** One recovery point in full. @throws NO_RECOVERY_POINT, INSTANCE_NOT_FOUND */
-export async function show(context: ReadContext & { instance: string }, request: ShowRequest): Promise<ShowReport> {
+export async function show(context: ShowContext, request: ShowRequest): Promise<ShowReport> {
   const latest = request.id === 'latest'
   const instance = request.instance ?? (latest ? context.instance : undefined)
   const sources = await readSources(context.repositories, { repositories: request.repositories, instance, signal: context.signal })
   if (latest) await requireInstance(sources, instance as string, context.signal)
-  const { point, repository } = find(sources, latest ? (point) => point.instance === instance : (point) => point.id === request.id, request.id)
+  const { point, repository } = findPoint(sources, latest ? (point) => point.instance === instance : (point) => point.id === request.id, request.id)
   const { source } = point
   const head = point.head.kind === 'block' ? point.head.block.ulid : undefined
   const blocks = allBlocks(point)
@@ -54,7 +61,7 @@ export async function show(context: ReadContext & { instance: string }, request:
       samples: blocks.reduce((sum, block) => sum + block.numSamples, 0),
       bytes: blocks.reduce((sum, block) => sum + blockBytes(block), 0),
     },
-    archives: [],
+    archives: point.archives.map((archive) => shownArchive(archive, request.files === true)),
     knownAnswers: {
       ...countAnswers(point.knownAnswers),
       queries: point.knownAnswers.queries.map(({ query }) => query),
@@ -63,11 +70,16 @@ export async function show(context: ReadContext & { instance: string }, request:
   }
 }
 
+function shownArchive(archive: NamedArchive, withFiles: boolean): ShownArchive {
+  const { reused: _, ...shown } = reportedArchive(archive, { reused: false })
+  return { ...shown, ...(withFiles && { paths: archive.files.map(({ path, sizeBytes, mode, sha256 }) => ({ path, sizeBytes, mode, sha256 })) }) }
+}
+
 /** The newest that fits, in the first repository that has it. */
-function find(sources: Sources, fits: (point: StoredRecoveryPoint) => boolean, asked: string): { point: StoredRecoveryPoint; repository: string } {
+export function findPoint(sources: Sources, fits: (point: StoredRecoveryPoint) => boolean, asked: string): { point: StoredRecoveryPoint; repository: string } {
   let found: { point: StoredRecoveryPoint; repository: string } | undefined
   for (const source of sources.repositories) {
-    for (const point of source.instances.flatMap((instance) => pointsOf(source, instance.name))) {
+    for (const point of source.instances.flatMap((instance) => allPointsOf(source, instance.name))) {
       if (fits(point) && (found === undefined || point.createdAt > found.point.createdAt)) found = { point, repository: source.name }
     }
   }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { open, rm } from 'node:fs/promises'
+import { open, readFile, rm } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { onFile } from './file-failures.ts'
 
@@ -40,4 +40,8 @@ export function fileBody({ path, sizeBytes }: WrittenFile): { sizeBytes: number;
 /** Idempotent. */
 export async function removeFile(path: string): Promise<void> {
   await onFile(path, rm(path, { force: true }))
+}
+
+export async function readWholeFile(path: string): Promise<Buffer> {
+  return onFile(path, readFile(path))
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { expectGolden } from '../support/golden.ts'
-import { componentsRestored, damagedVerifyReport, refusedPlan, restoreReport, verifyReport } from './reports.ts'
+import { componentsRestored, damagedVerifyReport, refusedPlan, restoreReport, shownFiles, verifyReport } from './reports.ts'
 import { runInProcess } from './terminal.ts'
 
 const verbs = ['init', 'doctor', 'backup', 'archive', 'ship', 'status', 'list', 'show', 'verify', 'restore', 'expire', 'hold', 'completion']
@@ -43,6 +43,8 @@ describe('reports for people', () => {
     ['verify-read', ['verify', '--read-data'], { verify: async () => ({ ...verifyReport, checkedBytes: 5_000_000_000, checkedChunks: 1_200_000 }) }],
     ['restore', ['restore', '--at', 'latest'], {}],
     ['restore-components', ['restore', '--at', 'latest', '--only', 'config,grafana'], { restore: async () => componentsRestored }],
+    ['show-files', ['show', id, '--files'], { show: async () => shownFiles }],
+    ['diff', ['show', id, '--diff', 'latest'], {}],
     ['ship', ['ship', '--once'], {}],
     ['status', ['status'], {}],
     ['restore-plan', ['restore', '--at', 'latest', '--dry-run'], { restore: async () => refusedPlan }],

@@ -8,6 +8,7 @@ import type { ListReport } from '../../src/operations/list-report.ts'
 import type { ComponentsOnlyReport } from '../../src/operations/restore-components-report.ts'
 import type { RestoreReport } from '../../src/operations/restore-report.ts'
 import type { ShipReport } from '../../src/operations/ship-report.ts'
+import type { DiffReport } from '../../src/operations/show-archives-report.ts'
 import type { ShowReport } from '../../src/operations/show-report.ts'
 import type { StatusReport } from '../../src/operations/status-report.ts'
 import type { VerifyReport } from '../../src/operations/verify-report.ts'
@@ -126,9 +127,32 @@ export const showReport: ShowReport = {
     { ulid: '01JD5W4XH1Q0Z3V6T8Y2C4N7KA', minTime: '2026-11-01T00:00:00.000Z', maxTime: '2026-11-21T02:00:00.000Z', level: 4, outOfOrder: true, series: 1300, samples: 9_312_123, bytes: 120_311_061, tombstones: true, head: false },
   ],
   totals: { blocks: 2, series: 2500, samples: 9_600_123, bytes: 123_456_789 },
-  archives: [],
+  archives: backupReport.recoveryPoint.archives.map(({ reused: _, ...archive }) => archive),
   knownAnswers: { series: 50, samples: 2980, queries: ['count(up)'], dropped: 0 },
   cost: { uploadedBytes: 20_971_520, reusedBytes: 102_485_269, durationMs: 64_210 },
+}
+
+export const shownFiles: ShowReport = {
+  ...showReport,
+  archives: showReport.archives.map((archive) => ({ ...archive, paths: [{ path: `${archive.component}.yml`, sizeBytes: 10_240, mode: 0o640, sha256: 'a'.repeat(64) }] })),
+}
+
+const side = (sizeBytes: number, mode = 0o644) => ({ sha256: 'a'.repeat(64), sizeBytes, mode })
+
+export const diffReport: DiffReport = {
+  from: { id: '20261120T230000Z-0c535b5f', createdAt: '2026-11-20T23:00:00.012Z' },
+  to: { id, createdAt: '2026-11-21T03:00:00.412Z' },
+  components: [
+    { component: 'alertmanager', change: 'same', files: [] },
+    {
+      component: 'prometheus', change: 'changed',
+      files: [
+        { path: 'prometheus.yml', change: 'changed', before: side(30), after: side(30, 0o600), diff: '--- a/prometheus.yml\n+++ b/prometheus.yml\n@@ -1,2 +1,2 @@\n global:\n-  scrape_interval: 15s\n+  scrape_interval: 60s\n' },
+        { path: 'rules.bin', change: 'changed', before: side(2_048), after: side(4_096), diff: null },
+        { path: 'web.yml', change: 'mode', before: side(10), after: side(10, 0o600), diff: null },
+      ],
+    },
+  ],
 }
 
 export const expireReport: ExpireReport = {

@@ -1,6 +1,7 @@
 import type { FailedComponent, ReportedArchive } from '../../operations/archives-report.ts'
+import type { ShownArchive } from '../../operations/show-report.ts'
 import type { Style } from '../output.ts'
-import { type Cell, table } from './layout.ts'
+import { type Cell, paragraphs, table, warnings } from './layout.ts'
 import { counted, formatByteSize } from './units.ts'
 
 /** One line for each component, those that failed too; undefined where there are none. */
@@ -17,7 +18,17 @@ function resultOf({ reused, encrypted, leftOut }: ReportedArchive): string {
   return parts.join(', ')
 }
 
+/** The archives of a recovery point, with their files where these were asked for; undefined where there are none. */
+export function renderShownArchives(archives: readonly ShownArchive[], style: Style): string | undefined {
+  if (archives.length === 0) return undefined
+  const columns = [{ title: 'COMPONENT' }, { title: 'FILES', right: true }, { title: 'CONTENT', right: true }, { title: 'STORED', right: true }, { title: 'NOTES' }]
+  const overview = table(columns, archives.map((archive) => [archive.component, String(archive.files), formatByteSize(archive.contentBytes), formatByteSize(archive.bytes), [...(archive.encrypted ? ['encrypted'] : []), ...(archive.leftOut.length > 0 ? [`${counted(archive.leftOut.length, 'path')} left out`] : [])].join(', ')]), style)
+  const paths = archives.flatMap(({ component, paths: files = [] }) => files.map(({ path, sizeBytes, mode }) => [mode.toString(8).padStart(4, '0'), formatByteSize(sizeBytes), `${component}/${path}`]))
+  const leftOut = archives.some(({ paths: files }) => files !== undefined) && warnings(leftOutOf(archives), style)
+  return paragraphs(overview, paths.length > 0 && table([{ title: 'MODE' }, { title: 'SIZE', right: true }, { title: 'FILE' }], paths, style), leftOut)
+}
+
 /** What is missing in archives, and why. */
-export function leftOutOf(archives: readonly ReportedArchive[]): string[] {
+export function leftOutOf(archives: readonly Pick<ReportedArchive, 'component' | 'leftOut'>[]): string[] {
   return archives.flatMap(({ component, leftOut }) => leftOut.map(({ path, reason }) => `${component}: ${path} was left out: ${reason}`))
 }

@@ -1,5 +1,6 @@
 import type { ShowReport } from '../../operations/show-report.ts'
 import type { Style } from '../output.ts'
+import { renderShownArchives } from './archives.ts'
 import { facts, paragraphs, table } from './layout.ts'
 import { counted, formatByteSize, formatCount, formatElapsed, formatInstant } from './units.ts'
 
@@ -35,5 +36,5 @@ export function renderShow(report: ShowReport, style: Style): string {
     const notes = [block.head && 'head', block.outOfOrder && 'out of order', block.tombstones && 'deletions'].filter((note) => note !== false)
     return [block.ulid, formatInstant(block.minTime), formatInstant(block.maxTime), String(block.level), formatCount(block.series), formatCount(block.samples), formatByteSize(block.bytes), notes.join(', ')]
   })
-  return paragraphs(`${style.bold(`recovery point ${report.id}`)} of ${report.instance}\n${details}`, rows.length > 0 && table(columns, rows, style))
+  return paragraphs(`${style.bold(`recovery point ${report.id}`)} of ${report.instance}\n${details}`, rows.length > 0 && table(columns, rows, style), renderShownArchives(report.archives, style))
 }

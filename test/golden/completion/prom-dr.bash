@@ -3,7 +3,7 @@ _prom_dr() {
   local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" verb='' index words=''
   for ((index = 1; index < COMP_CWORD; index++)); do
     case "${COMP_WORDS[index]}" in
-      -c|--config|--log-level|-o|--output|--head|-r|--repository|-i|--instance|--read-data-subset|--at|-t|--target|--only|--generation|--components-target|--part|--owner|--retention|--disaster-at|--keep-last|--keep-hourly|--keep-daily|--keep-weekly|--keep-monthly|--keep-yearly|--until|--reason) ((index++)) ;;
+      -c|--config|--log-level|-o|--output|--head|-r|--repository|-i|--instance|--diff|--cat|--read-data-subset|--at|-t|--target|--only|--generation|--components-target|--part|--owner|--retention|--disaster-at|--keep-last|--keep-hourly|--keep-daily|--keep-weekly|--keep-monthly|--keep-yearly|--until|--reason) ((index++)) ;;
       -*) ;;
       *) verb="${COMP_WORDS[index]}"; break ;;
     esac
@@ -21,6 +21,8 @@ _prom_dr() {
     "list -r"|"list --repository") return ;;
     "show -i"|"show --instance") return ;;
     "show -r"|"show --repository") return ;;
+    "show --diff") return ;;
+    "show --cat") return ;;
     "verify --read-data-subset") return ;;
     "verify -i"|"verify --instance") return ;;
     "verify -r"|"verify --repository") return ;;
@@ -59,7 +61,7 @@ _prom_dr() {
     ship) words='--once --adopt --new-generation -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     status) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     list) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
-    show) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    show) words='-i --instance -r --repository --files --diff --cat -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     verify) words='--read-data --read-data-subset --start-server -i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     restore) words='--at -t --target --only --all -i --instance -r --repository -n --dry-run --replace --nearest --generation --include-deletes --later-blocks --components-target --force --part --start --owner --retention --side-instance --disaster-at -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     expire) words='--apply -i --instance --all-instances -r --repository --keep-last --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
