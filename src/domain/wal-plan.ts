@@ -58,6 +58,8 @@ export interface WalReplay {
   cutAt: number | undefined
   stoppedBy: 'moment' | 'end' | 'gap'
   stop: WalPosition | undefined
+  /** Pieces of the log of out-of-order samples are missing. */
+  lacksLateSamples?: boolean | undefined
 }
 
 /** The end of the newest in-order block, ms: a server starting on the blocks ignores older samples of the log. */

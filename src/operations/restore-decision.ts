@@ -7,12 +7,9 @@ import type { LogDeletion } from './log-deletions.ts'
 import { type Sources, pointsOf, requireInstance } from './repository-sources.ts'
 import { type RestoreChoice, chooseRestore } from './restore-choice.ts'
 import type { RestoreRequest } from './restore-report.ts'
-import { type StreamChoice, chooseStream, withStream } from './restore-stream.ts'
+import { type StreamChoice, chooseStream, slackMs, withStream } from './restore-stream.ts'
 import { standalonePoints } from './standalone-points.ts'
 import { readStreams } from './wal-streams.ts'
-
-/** Prometheus's own default. */
-const defaultScrapeTimeoutMs = 10_000
 
 /** What a restore brings, and from where. */
 export interface RestoreDecision {
@@ -64,11 +61,6 @@ export async function requireRestorable(sources: Sources, instance: string, sign
 function choiceOf(sources: Sources, { stream }: StreamChoice, alone: StoredRecoveryPoint): RestoreChoice {
   const plan = planRestore([{ name: stream.repository, points: [alone] }], { kind: 'recovery-point', id: alone.id }, { nearest: false })
   return { plan, sources: sources.repositories, lost: new Map(), repaired: [] }
-}
-
-/** How long after a moment its samples may still be logged: a scrape that began before it has its timeout to end. */
-export function slackMs(point: StoredRecoveryPoint): number {
-  return Math.max(point.source.scrapeTimeoutMs ?? defaultScrapeTimeoutMs, point.source.outOfOrderWindowMs ?? 0)
 }
 
 /** What the source answered before a deletion that the restore brings along too, or of samples that it cuts away, proves nothing. */

@@ -1,3 +1,4 @@
+import { brokenLateSegments } from '../domain/late-log.ts'
 import { cutAt, laterPoints, windowBeforeLog } from '../domain/later-blocks.ts'
 import { exactWindows } from '../domain/reachable.ts'
 import type { RestoreMoment, RestorePlan } from '../domain/restore-plan.ts'
@@ -9,6 +10,9 @@ import type { LogDeletion } from './log-deletions.ts'
 import { type Sources, pointsOf } from './repository-sources.ts'
 import { standalonePoints } from './standalone-points.ts'
 import { type ReadStream, type ReadStreams, type StreamDamage, objectName, readStreams, withoutObjects } from './wal-streams.ts'
+
+/** Prometheus's own default. */
+const defaultScrapeTimeoutMs = 10_000
 
 /** The log that a restore replays, and the moment it is cut at. */
 export interface StreamChoice {
@@ -56,17 +60,43 @@ export async function chooseStream(sources: Sources, request: StreamRequest): Pr
   if (streams.length === 0) return at.kind === 'time' && takesLaterBlocks(points, [], { ...request, atMs: at.ms }) ? 'later-blocks' : undefined
   if (at.kind === 'latest') {
     const newest = Math.max(...points.filter(holdsHead).map((point) => point.createdAt))
-    const replay = chooseReplay(points, streams, { atMs: 'latest', generation })
+    const replay = withLateSamples(streams, (some) => chooseReplay(points, some, { atMs: 'latest', generation }), { stored: read.streams, points, furthest: true })
     if (replay === undefined || replay.knownUntil <= newest) return undefined
     return choice(damaged.size === 0 ? replay : { ...replay, stoppedBy: 'gap' }, left, { nearest: false })
   }
-  const exact = chooseReplay(points, streams, { atMs: at.ms, generation })
+  const exact = withLateSamples(streams, (some) => chooseReplay(points, some, { atMs: at.ms, generation }), { stored: read.streams, points, furthest: false })
   if (exact !== undefined) return choice(exact, left, { nearest: false })
   // The shipper died before it brought the last of what this recovery point left to it: as far as there is.
   if (request.at.kind === 'recovery-point') return before(points, left, { ...request, nearest: true, atMs: at.ms, damaged })
   if (points.some((point) => holdsHead(point) && point.createdAt === at.ms)) return undefined
   if (takesLaterBlocks(points, streams, { ...request, atMs: at.ms })) return 'later-blocks'
   return before(points, left, { ...request, atMs: at.ms, damaged })
+}
+
+/** How long after a moment its samples may still be logged: a scrape that began before it has its timeout to end. */
+export function slackMs(point: StoredRecoveryPoint): number {
+  return Math.max(point.source.scrapeTimeoutMs ?? defaultScrapeTimeoutMs, point.source.outOfOrderWindowMs ?? 0)
+}
+
+/**
+ * The log that was chosen, from a repository that has its out-of-order samples too where there is one that reaches as far. Where there is none,
+ * what is left of them is better than nothing, but it is not the moment.
+ */
+function withLateSamples(streams: readonly ReadStream[], choose: (some: readonly ReadStream[]) => WalReplay | undefined, of: { stored: readonly ReadStream[]; points: readonly StoredRecoveryPoint[]; furthest: boolean }): WalReplay | undefined {
+  const first = choose(streams)
+  let left = streams
+  for (let replay = first; replay !== undefined && (!of.furthest || replay.knownUntil >= (first?.knownUntil ?? 0)); replay = choose(left)) {
+    if (!lacksLateSamples(replay, streams, of)) return replay
+    left = left.filter(({ repository }) => repository !== replay?.repository)
+  }
+  return first && { ...first, stoppedBy: 'gap', lacksLateSamples: true }
+}
+
+function lacksLateSamples(replay: WalReplay, streams: readonly ReadStream[], { stored, points }: { stored: readonly ReadStream[]; points: readonly StoredRecoveryPoint[] }): boolean {
+  const base = points.find(({ id }) => id === replay.baseId)
+  const untilMs = (replay.cutAt ?? Number.POSITIVE_INFINITY) + (base === undefined ? 0 : slackMs(base))
+  const of = (some: readonly ReadStream[]) => some.find((stream) => stream.repository === replay.repository && stream.generation.id === replay.generation)?.wbl ?? []
+  return of(streams).length < of(stored).length || brokenLateSegments(of(streams), untilMs).length > 0
 }
 
 /**
@@ -166,7 +196,7 @@ export function withStream(plan: RestorePlan<StoredRecoveryPoint>, choice: Strea
     blocks,
     recoverableAt: Number.isFinite(reached) ? Math.min(reached, limit) : null,
     stoppedBy: nearest ? 'nearest' : replay.stoppedBy,
-    warnings: [...plan.warnings.filter((warning) => !/without the head|its head in the shipped WAL/.test(warning)), ...deletions.warnings, ...choice.damaged.map(({ repository, reason }) => `${repository}: ${reason}: what it says of the log is not known`), ...shortLog],
+    warnings: [...plan.warnings.filter((warning) => !/without the head|its head in the shipped WAL/.test(warning)), ...deletions.warnings, ...(replay.lacksLateSamples === true ? ['pieces of the log of out-of-order samples are damaged or missing: samples that came late are missing'] : []), ...choice.damaged.map(({ repository, reason }) => `${repository}: ${reason}: what it says of the log is not known`), ...shortLog],
   }
   return { plan: withLog, logDeletions: deletions.inLog }
 }

@@ -22,6 +22,8 @@ export interface SimulatedServer {
   nowMs(): number
   /** Lets time pass, each series getting a sample every half a minute. Waits for the blocks that come of it. */
   live(untilMs: number, series: readonly string[]): Promise<void>
+  /** Lets time pass without any sample. */
+  rest(untilMs: number): void
   backup(request?: Partial<BackupRequest>): Promise<{ id: string; createdAtMs: number }>
   ship(options?: Parameters<typeof shipOnce>[2]): ReturnType<typeof shipOnce>
 }
@@ -53,6 +55,7 @@ export async function startSimulatedServer(options: TestPrometheusOptions & { al
         await waitFor(async () => !(await compactable(server)), { what: 'the head to be compacted', intervalMs: 20 })
       }
     },
+    rest: (untilMs) => void (time = untilMs),
     async backup(request = {}) {
       const { recoveryPoint } = await operations.backup(request)
       return { id: recoveryPoint.id, createdAtMs: Date.parse(recoveryPoint.createdAt) }
