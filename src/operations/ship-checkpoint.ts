@@ -2,7 +2,7 @@ import { isInOrder } from '../domain/block.ts'
 import { PromDrError, hasCode } from '../errors.ts'
 import { type CheckpointContent, storeCheckpoint } from '../repository/wal-stream.ts'
 import { readBlockMeta } from '../tsdb/block-directory.ts'
-import { listBlocks } from '../tsdb/data-directory.ts'
+import { type LocalBlocks, listBlocks } from '../tsdb/data-directory.ts'
 import { readCheckpointFiles, readLocalLog } from '../tsdb/wal-source.ts'
 import type { UnknownRecord } from '../tsdb/wal-tail.ts'
 import { checkWholeSegment, readCheckedSegment } from '../tsdb/whole-segment.ts'
@@ -60,18 +60,36 @@ async function* contentOf({ rest }: ShipperContext, files: readonly { number: nu
   }
 }
 
-/** The end of the newest in-order block, ms: what a server starting on the directory would ignore samples before. Null without blocks. */
+const mostListings = 50
+
+/**
+ * The end of the newest in-order block, ms: what a server starting on the directory would ignore samples before. Null without blocks. It is
+ * taken from a moment at which no block came or went: a compaction moves blocks into a new one and removes them at once, so that a
+ * listing may have met neither, and a bound that is too low hides samples that are in no log.
+ * @throws CONTENTION when blocks come and go all the time
+ */
 export async function newestInOrderMs(dataDir: string): Promise<number | null> {
-  let newest: number | null = null
-  for (const { path } of (await listBlocks(dataDir)).blocks) {
-    try {
-      const { meta } = await readBlockMeta(path)
-      if (isInOrder(meta)) newest = Math.max(newest ?? meta.maxTime, meta.maxTime)
-    } catch (error) {
-      // A block that compaction or retention removes while it is looked at: a newer one has its end, or none needs it. A server loads none without meta.json.
-      const gone = hasCode(error, 'DATA_DIR_UNREADABLE') || (hasCode(error, 'DAMAGED') && error.details?.['missing'] === 'meta.json')
-      if (!gone) throw error
-    }
+  for (let tries = 0; tries < mostListings; tries += 1) {
+    const before = await listBlocks(dataDir)
+    const ends = await Promise.all(before.blocks.map(({ path }) => inOrderEndMs(path)))
+    if (namesOf(before) !== namesOf(await listBlocks(dataDir))) continue
+    return ends.reduce<number | null>((newest, end) => (end === undefined ? newest : Math.max(newest ?? end, end)), null)
   }
-  return newest
+  throw new PromDrError('CONTENTION', `blocks in ${dataDir} come and go faster than they can be listed`, { hint: 'is Prometheus compacting over and over? see its log' })
+}
+
+function namesOf({ blocks, unfinished }: LocalBlocks): string {
+  return [...blocks, ...unfinished].map(({ ulid }) => ulid).sort().join(' ')
+}
+
+/** Undefined for a block of out-of-order samples, and for one that went while it was looked at. A server loads none without meta.json. */
+async function inOrderEndMs(path: string): Promise<number | undefined> {
+  try {
+    const { meta } = await readBlockMeta(path)
+    return isInOrder(meta) ? meta.maxTime : undefined
+  } catch (error) {
+    const gone = hasCode(error, 'DATA_DIR_UNREADABLE') || (hasCode(error, 'DAMAGED') && error.details?.['missing'] === 'meta.json')
+    if (!gone) throw error
+    return undefined
+  }
 }

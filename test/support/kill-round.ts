@@ -119,9 +119,20 @@ export async function killRound<Shipper extends KillableShipper>(round: KillRoun
   const restored = await startTestPrometheus({ dataDir: target, scrapeItself: false, retention: '10y', ...(flags && { flags: flags.filter((flag) => !flag.includes('block-duration')) }), ...(config && { config }) })
   for (const exporter of exporters) await waitFor(async () => (await newestOf(twin, exporter.target)) >= (exporter.served.at(-1) ?? 0), { what: 'the twin to have it all' })
   const all = { endMs: Date.now() + 3_600_000 }
-  const comparison = compareWithTwin({ restored: await samplesOf(restored.api, all), twin: await samplesOf(twin.api, all), known, certainMs: killedAtMs - 4000 })
+  const sides = { restored: await samplesOf(restored.api, all), twin: await samplesOf(twin.api, all), known, certainMs: killedAtMs - 4000 }
+  const comparison = explained(() => compareWithTwin(sides), report)
   await Promise.all([restored.kill(), twin.kill(), ...exporters.map((exporter) => exporter.close())])
   return { ...comparison, lostMs: killedAtMs - comparison.newestMs, report, checkpoints }
+}
+
+/** With what was restored: a difference comes from the log or from a block. */
+function explained<T>(compare: () => T, { plan, recoverableAt, stoppedBy, warnings }: RestoreReport): T {
+  try {
+    return compare()
+  } catch (error) {
+    const blocks = plan.blocks.map(({ ulid, minTime, maxTime }) => `${ulid} ${Date.parse(minTime)}-${Date.parse(maxTime)}`)
+    throw new Error(`${(error as Error).message}; restored from ${plan.recoveryPoint} up to ${recoverableAt} (${stoppedBy}) with ${blocks.length} blocks: ${blocks.join(', ')}; ${warnings.join('; ')}`, { cause: error })
+  }
 }
 
 function startTwin(targets: readonly string[], { binary, config = {}, flags }: TestPrometheusOptions = {}): Promise<TestPrometheus> {

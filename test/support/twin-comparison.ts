@@ -40,7 +40,7 @@ export function compareWithTwin({ restored, twin, known, certainMs }: Compared):
         if (there === bits) continue
         const late = name.includes('"late"') && bits !== minusOne
         if (there === undefined && (atMs > newest || (late && doubleOf(bits) > certainMs))) continue
-        if (there !== undefined || known.get(name)?.has(atMs) === true) throw new Error(`${name} at ${atMs}: ${there?.toString(16) ?? 'nothing'} instead of ${bits.toString(16)}; the newest is of ${newest}`)
+        if (there !== undefined || known.get(name)?.has(atMs) === true) throw new Error(`${name} at ${atMs}: ${there?.toString(16) ?? 'nothing'} instead of ${bits.toString(16)}; ${[...expected.keys()].filter((time) => time <= newest && !found.has(time)).length} of ${expected.size} up to the newest, of ${newest}, are missing`)
         outcome.neverStored += 1
       }
       for (const [atMs, bits] of found) if (!expected.has(atMs)) throw new Error(`${name} at ${atMs}: ${bits.toString(16)}, and the exporter never served that`)
