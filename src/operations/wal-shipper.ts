@@ -114,7 +114,9 @@ export class WalShipper {
     const decision = decideShip(chain, tail)
     if (decision.kind === 'new-generation' || prefix === undefined) return { reason: decision.kind === 'continue' ? `${nameOf(segment)} changed while it was read` : decision.reason, newestSampleMs: chain.newestSample }
     const parts = chain.pieces.filter((piece) => piece.segment === segment)
-    const state: LogState = { log, segment, offset, hash: prefix.hash, predecessor: parts[0]?.predecessor, identity: prefix.identity, last: prefix.last, parts }
+    const predecessor = parts[0]?.predecessor
+    if (predecessor !== undefined && (await leadsOn(predecessor, segments)) === false) return { reason: `${nameOf(predecessor.segment)} is not the one that was shipped`, newestSampleMs: chain.newestSample }
+    const state: LogState = { log, segment, offset, hash: prefix.hash, predecessor, identity: prefix.identity, last: prefix.last, parts }
     const shipper = new WalShipper(context, generation.id, state)
     shipper.newestSampleMs = chain.newestSample ?? undefined
     return { shipper, finished: inSeveralParts(chain, { log, before: shipper.position.segment, pieces }) }
@@ -235,13 +237,12 @@ export class WalShipper {
     if (here.sizeBytes < state.offset) return `${nameOf(here.number)} shrank to ${here.sizeBytes} bytes, ${state.offset} were shipped`
     const { predecessor } = state
     if (state.offset === 0 && predecessor !== undefined) {
-      const before = segments.find(({ number }) => number === predecessor.segment)
-      // A segment that another follows does not grow: a longer one is of another history, however alike it begins.
-      const prefix = before?.sizeBytes === predecessor.length ? await hashPrefix(before.path, predecessor.length) : undefined
-      if (prefix?.hash.digest('hex') !== predecessor.digest) return `${nameOf(predecessor.segment)} is gone or another one, so that nothing shows that ${nameOf(here.number)} follows what was shipped`
+      if ((await leadsOn(predecessor, segments)) !== true) return `${nameOf(predecessor.segment)} is gone or another one, so that nothing shows that ${nameOf(here.number)} follows what was shipped`
     } else if (state.identity !== here.identity && state.offset > 0) {
       const prefix = await hashPrefix(here.path, state.offset)
       if (prefix?.hash.digest('hex') !== state.hash.copy().digest('hex')) return `${nameOf(here.number)} was replaced by another file`
+      // What a server logs after its log was repaired may begin as what it had logged there before.
+      if (predecessor !== undefined && (await leadsOn(predecessor, segments)) === false) return `${nameOf(predecessor.segment)} is not the one that was shipped`
     }
     state.identity = here.identity
     return undefined
@@ -250,6 +251,17 @@ export class WalShipper {
   #broken(reason: string): Broken {
     return { reason, newestSampleMs: this.newestSampleMs ?? null }
   }
+}
+
+/**
+ * Whether the local segment before is the one that was shipped; undefined when it is gone. A segment that another follows does not grow: a
+ * longer one is of another history, however alike it begins.
+ */
+async function leadsOn(predecessor: SegmentEnd, segments: readonly LocalSegment[]): Promise<boolean | undefined> {
+  const before = segments.find(({ number }) => number === predecessor.segment)
+  if (before === undefined || before.sizeBytes !== predecessor.length) return before && false
+  const prefix = await hashPrefix(before.path, predecessor.length)
+  return prefix && prefix.hash.digest('hex') === predecessor.digest
 }
 
 function beginning(from: { log: WalLog; segment: number }, predecessor: SegmentEnd | undefined): LogState {

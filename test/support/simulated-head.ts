@@ -103,7 +103,7 @@ export class SimulatedHead {
     const times = [...new Set(logged.flatMap(({ samples }) => samples.map(({ timestampMs }) => timestampMs)))].filter((time) => boundMs === null || time >= boundMs).sort((a, b) => a - b)
     const [first] = times
     if (first === undefined) return false
-    const maxTime = (times[Math.floor((times.length - 1) * [0.3, 0.7, 1][clock.written % 3]!)] ?? first) + 1
+    const maxTime = (times[Math.floor((times.length - 1) * [0.5, 1, 1][clock.written % 3]!)] ?? first) + 1
     this.blocks.push({ minTime: boundMs ?? first, maxTime })
     const needed = new Set(logged.flatMap(({ samples }) => samples.filter(({ timestampMs }) => timestampMs >= maxTime).map(({ name }) => name)))
     for (const name of this.#live.keys()) {

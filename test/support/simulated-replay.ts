@@ -39,7 +39,7 @@ export async function checkReplay(wal: SimulatedWal, store: ObjectStore, base: S
   const whole = newest?.generation.id === replay.generation
   if (!whole && replay.stoppedBy !== 'gap') throw new Error(`a replay onto ${base.id} ends before the newest generation, and says that it stopped by ${replay.stoppedBy}`)
   // An older generation may be of a copy that has been put away since.
-  const histories = (whole ? [wal.state.history] : wal.histories).filter((history) => isAncestor(base, history))
+  const histories = whole ? [wal.state.history].filter((history) => isAncestor(base, history)) : wal.histories
   const bound = replayBoundMs(base.blocks) ?? Number.NEGATIVE_INFINITY
   const fromBound = new Map([...found].flatMap((bits) => wal.samples.get(bits) ?? []).filter(({ timestampMs }) => timestampMs >= bound).map((sample) => [sample.valueBits, sample] as const))
   const errors = histories.map((history) => {
