@@ -46,23 +46,22 @@ export async function putInPlace(request: PutRequest): Promise<PutOutcome> {
   const changes = await changesOf(request.placements)
   const outcome: PutOutcome = { actions: [], movedAside: [], warnings: [] }
   const old = [...changes.filter(({ present }) => present !== undefined).map(({ destination }) => destination), ...request.obsolete]
-  const aside = old.length === 0 ? undefined : await asideDirectory(request)
   const would = request.dryRun ? 'would ' : ''
-  for (const path of old) outcome.movedAside.push({ from: path, to: join(aside as string, request.aside.pathOf(path)) })
   for (const { destination, present } of changes) outcome.actions.push(`${would}${present === undefined ? 'write' : 'replace'} ${destination}`)
   for (const path of request.obsolete) outcome.actions.push(`${would}move aside ${path}, which the archive does not have`)
-  if (request.dryRun || outcome.actions.length === 0) return outcome
+  const written: string[] = []
   try {
-    for (const change of changes) await onFile(change.destination, writeBeside(change, outcome))
+    if (!request.dryRun) for (const change of changes) written.push(await onFile(change.destination, writeBeside(change, outcome)))
+    const aside = old.length === 0 ? '' : await asideDirectory(request)
+    outcome.movedAside.push(...old.map((path) => ({ from: path, to: join(aside, request.aside.pathOf(path)) })))
+    if (request.dryRun) return outcome
     for (const { from, to } of outcome.movedAside) await onFile(to, copyAside(from, to))
-    for (const [index, { destination }] of changes.entries()) {
-      // The last one names the others.
-      if (index === changes.length - 1) await removeAll(request.obsolete)
-      await onFile(destination, moveOver(destination))
-    }
-    if (changes.length === 0) await removeAll(request.obsolete)
+    const last = changes.pop()
+    for (const { destination } of changes) await onFile(destination, moveOver(destination))
+    await removeAll(request.obsolete)
+    if (last !== undefined) await onFile(last.destination, moveOver(last.destination))
   } finally {
-    for (const { destination } of changes) await rm(`${destination}${newSuffix}`, { force: true })
+    for (const path of written) await rm(path, { force: true })
   }
   return outcome
 }
@@ -102,7 +101,8 @@ async function asideDirectory({ aside, now, dryRun }: PutRequest): Promise<strin
   }
 }
 
-async function writeBeside(change: Change, outcome: PutOutcome): Promise<void> {
+/** @returns the path of what was written */
+async function writeBeside(change: Change, outcome: PutOutcome): Promise<string> {
   const { destination, source } = change
   const parent = dirname(destination)
   await makeDirectories(parent)
@@ -113,9 +113,13 @@ async function writeBeside(change: Change, outcome: PutOutcome): Promise<void> {
     await handle.writeFile(await readFile(source))
     await handOver(temporary, { change, like: await statOf(destination) }, outcome)
     await handle.sync()
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
   } finally {
     await handle.close()
   }
+  return temporary
 }
 
 /** A file keeps the owner and mode that it has here; a new one gets those that it had, or its directory's owner. */
