@@ -55,10 +55,11 @@ export async function keepLog(context: KeeperContext, followers: readonly Follow
 /** One look. `ending`: it is the last, so that nothing stays held that is shipped. @returns what was seen, to compare */
 export async function lookAfter(context: KeeperContext, followers: readonly Follower[], options: { ending: boolean } = { ending: false }): Promise<string> {
   const { dataDir, growth, clock, partBytes } = context
-  const wal = await readLocalLog(dataDir, 'wal')
-  growth.wal.look(wal.segments, clock.now().getTime())
   const wbl = await readLocalLog(dataDir, 'wbl')
-  growth.wbl.look(wbl.segments, clock.now().getTime())
+  const wal = await readLocalLog(dataDir, 'wal')
+  const atMs = clock.now().getTime()
+  growth.wbl.look(wbl.segments, atMs)
+  growth.wal.look(wal.segments, atMs)
   for (const [log, { segments }] of [['wal', wal], ['wbl', wbl]] as const) await holdWhatIsMissing(context, { log, segments, positions: followers.map((follower) => follower.position(log)), ...options })
   for (const follower of followers) {
     const position = follower.position('wal')

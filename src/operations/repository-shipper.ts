@@ -111,6 +111,7 @@ export class RepositoryShipper {
   /** Tails go before everything else: they are what a lost host would lose. */
   async pass(): Promise<PassResult> {
     const result = this.#blank()
+    await this.#look()
     await this.#passWal(result)
     await this.#passWbl(result)
     await this.#beat()
@@ -134,6 +135,16 @@ export class RepositoryShipper {
     }
     await this.#beat()
     return this.#told(result)
+  }
+
+  /** Both logs at one moment: what the WBL has of a series was declared in the WAL before, and a restore tells by these times what a ref meant. */
+  async #look(): Promise<void> {
+    const { dataDir, growth, now } = this.#context
+    const wbl = await readLocalLog(dataDir, 'wbl')
+    const wal = await readLocalLog(dataDir, 'wal')
+    const atMs = now().getTime()
+    growth.wbl.look(wbl.segments, atMs)
+    growth.wal.look(wal.segments, atMs)
   }
 
   #blank(): PassResult {

@@ -48,6 +48,31 @@ describe('the refs of a log that reaches far back', () => {
     expect(mapped(plain).map((content) => Buffer.from(content))).toEqual(plain.map((record) => Buffer.from(encodeRecord(record))))
   })
 
+  it('stand in the log beside it for the series that had them when it was logged', () => {
+    const refs = new SeriesRefs()
+    const wal: [WalRecord, number, number][] = [[series(1, 'a'), 0, 10], [series(2, 'other'), 0, 10], [series(1, 'b'), 100, 130], [series(1, 'c'), 1000, 1030]]
+    const owns = wal.map(([record, loggedAfter, seenAt]) => {
+      const content = refs.map(encodeRecord(record), position, { loggedAfter, seenAt })
+      const declared = content === undefined ? undefined : decodeRecord(content, position)
+      return declared?.type === 'series' ? declared.series[0]?.ref : undefined
+    })
+    const [a, other, b, c] = owns
+    expect(new Set(owns).size).toBe(4)
+    const late = (seenAt: number) => {
+      const content = refs.mapBeside(encodeRecord({ type: 'samples', samples: [1, 2].map((ref) => ({ ref, timestampMs: startMs, startTimestampMs: 0, valueBits: bits(1) })) }), position, { seenAt })
+      const record = content === undefined ? undefined : decodeRecord(content, position)
+      return record?.type === 'samples' ? record.samples.map(({ ref }) => ref) : []
+    }
+    expect([late(90), late(100)]).toEqual([[a, other], [a, other]])
+    expect([late(131), late(1000)]).toEqual([[b, other], [b, other]])
+    expect(late(1031)).toEqual([c, other])
+    expect(refs.unnamedSamples).toBe(0)
+    // Between the two it may be either.
+    expect([late(101), late(130), late(1020)]).toEqual([[other], [other], [other]])
+    expect(refs.unnamedSamples).toBe(3)
+    expect(refs.mapBeside(encodeRecord({ type: 'samples', samples: [{ ref: 1, timestampMs: startMs, startTimestampMs: 0, valueBits: bits(1) }] }), position, { seenAt: 110 })).toBeUndefined()
+  })
+
   it.skipIf(missingPrograms('prometheus'))('are what a real server needs to replay every sample, under its own series', async () => {
     const answers: Record<string, number[]>[] = []
     for (const contents of [mapped(log), log.map(encodeRecord)]) {
