@@ -10,6 +10,7 @@ import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts
 import type { Logger } from '../system/logger.ts'
 import type { ArchiveSource } from './archive-source.ts'
 import type { FailedComponent, ReportedArchive } from './archives-report.ts'
+import { awaitExpiries } from './await-expiries.ts'
 import { newestReadable, openTiers } from './backup-inventory.ts'
 import { type ArchiveRequest, planArchives, recheckArchives, storeArchives } from './store-archives.ts'
 
@@ -20,6 +21,7 @@ export interface ComponentsRequest extends Omit<ArchiveRequest, 'newest'> {
   timezone: string
   startedAtMs: number
   now(): Date
+  sleep(durationMs: number): Promise<void>
   logger: Logger
 }
 
@@ -64,6 +66,7 @@ export async function storeComponents(request: ComponentsRequest): Promise<Archi
       knownAnswers: await encodeKnownAnswers({ seed: '', series: [], queries: [], dropped: 0 }),
       cost: { uploadedBytes, reusedBytes: stored.reusedBytes, durationMs: Math.round(request.now().getTime() - request.startedAtMs) },
     }
+    await awaitExpiries(store, request)
     await recheckArchives(store, point, { signal })
     if (refreshFailure !== undefined) throw refreshFailure
     await lease.renew()

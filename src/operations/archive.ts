@@ -37,7 +37,7 @@ export async function archive(context: ArchiveContext, request: ArchiveVerbReque
       const outcomes = new Map<string, ArchivedPoint>()
       await watch.time('store', () => Promise.all(participants.map(async ({ name, store, lease }) => {
         try {
-          outcomes.set(name, await storeComponents({ store, lease, instance, recoveryPoint: id, createdAt: createdAt.getTime(), collection, source, place: context.components.places.get(name), timezone: context.timezone, startedAtMs, now: () => clock.now(), logger: context.logger, signal: context.signal }))
+          outcomes.set(name, await storeComponents({ store, lease, instance, recoveryPoint: id, createdAt: createdAt.getTime(), collection, source, place: context.components.places.get(name), timezone: context.timezone, startedAtMs, now: () => clock.now(), sleep: (durationMs) => clock.sleep(durationMs, context.signal), logger: context.logger, signal: context.signal }))
         } catch (error) {
           failed.set(name, error)
         }

@@ -10,7 +10,7 @@ import { type Lease, leaseRenewalMs } from '../repository/lease.ts'
 import { commitRecoveryPoint } from '../repository/recovery-points.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import { listFiles, missingFile, recheckBlocks, removeMarkedBlock, settleAll, unmarkBlock, uploadBlock } from '../repository/stored-blocks.ts'
-import { storeTombstones } from '../repository/tombstones.ts'
+import { recheckTombstones, storeTombstones } from '../repository/tombstones.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import type { Logger } from '../system/logger.ts'
 import { thanosMeta } from '../tsdb/block-meta.ts'
@@ -179,6 +179,7 @@ async function checkFence(request: StoreRequest, point: StoredRecoveryPoint): Pr
 
 async function recheck(request: StoreRequest, point: StoredRecoveryPoint): Promise<void> {
   await recheckBlocks(request.store, point.blocks, request)
+  await recheckTombstones(request.store, point.instance, { ...request, blocks: point.blocks })
   await recheckArchives(request.store, point, request)
   if (point.head.kind !== 'block') return
   const missing = missingFile(point.head.block.files, await listFiles(request.store, headPrefix(point.instance, point.head.block.ulid), request))

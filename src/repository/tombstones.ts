@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { NamedBlock } from '../domain/recovery-point.ts'
 import { PromDrError } from '../errors.ts'
 import { type ObjectStore, bytesBody } from '../stores/object-store.ts'
 import { readSmallObject, signalOf } from './documents.ts'
@@ -28,6 +29,16 @@ export async function storeTombstones(store: ObjectStore, instance: string, requ
   // An object of another size under this name is damaged: its name is the digest of what belongs there.
   await store.put(key, { ...bytesBody(bytes), sha256 }, signalOf(request))
   return { ...stored, uploadedBytes: bytes.byteLength }
+}
+
+/** The last look before the manifest. @throws CONTENTION naming the first deletions that are not there any more */
+export async function recheckTombstones(store: ObjectStore, instance: string, request: { blocks: readonly NamedBlock[] } & Options): Promise<void> {
+  for (const { ulid, tombstones } of request.blocks) {
+    if (tombstones === undefined) continue
+    const found = await store.head(tombstonesKey(instance, tombstones.sha256), signalOf(request))
+    if (found?.sizeBytes === tombstones.sizeBytes) continue
+    throw new PromDrError('CONTENTION', `the deletions of block ${ulid} went while the backup ran in ${store.url}`, { hint: 'nothing was committed; run the same command again' })
+  }
 }
 
 /** @throws OBJECT_NOT_FOUND, DAMAGED */

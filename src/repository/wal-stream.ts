@@ -217,7 +217,8 @@ export async function readDeletions(store: ObjectStore, instance: string, reques
     try {
       deletions.push(await readDocument(store, object.key, deletionSchema, request))
     } catch (error) {
-      tolerate(error, request)
+      // One that went between listing and reading was older than the window.
+      if (!hasCode(error, 'OBJECT_NOT_FOUND')) tolerate(error, request)
     }
   }
   return deletions.sort((a, b) => a.seenAt - b.seenAt)

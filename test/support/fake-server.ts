@@ -47,6 +47,8 @@ export interface FakeBackup {
   random: string
   signal?: AbortSignal
   self?: Holder
+  /** In the place of the files' own: what the bodies are read from. */
+  check?: Pick<SourceCheck, 'body'>
 }
 
 /** One backup of a server that need not exist, into one repository, with everything that a real one does there. */
@@ -60,7 +62,7 @@ export async function backUp(store: ObjectStore, backup: FakeBackup): Promise<St
     const { blocks: _, head: _head, tiers: _tiers, cost: _cost, archives: _archives, ...point } = storedRecoveryPoint({ instance, createdAt: clock.now().getTime(), id: recoveryPointId(clock.now(), backup.random) })
     return await storeRecoveryPoint({
       store, lease, point, startedAtMs,
-      blocks: backup.blocks, head: backup.head, check: new SourceCheck(), collection: { collected: [], failed: [], warnings: [] }, place: undefined,
+      blocks: backup.blocks, head: backup.head, check: backup.check ?? new SourceCheck(), collection: { collected: [], failed: [], warnings: [] }, place: undefined,
       compactedSpanMs: 24 * hourMs, timezone: 'UTC', now: () => clock.now(), sleep: (durationMs: number) => clock.sleep(durationMs, signal),
       limit: pLimit(2), progress: noProgress, logger: silentLogger, signal,
     } as unknown as StoreRequest)
