@@ -26,13 +26,21 @@ export async function startWrittenServer(options: TestPrometheusOptions = {}) {
       await remoteWrite(server.url, Array.from({ length: series }, (_, one) => ({ labels: { __name__: 'written', series: String(one) }, samples: [{ timestampMs: atMs, value: Math.sin(atMs * (one + 1)) }] })))
     }
   }
+  /** Waits until the server has cut all the blocks it will: then it removes no segments until more is written. */
+  const settle = () => waitFor(async () => {
+    const metrics = await (await fetch(`${server.url}/metrics`)).text()
+    const value = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(metrics)?.[1])
+    const count = (name: string) => value(`prometheus_tsdb_${name}`)
+    // It compacts what is longer than one and a half blocks (tsdb/head.go, compactable).
+    return count('head_max_time') - count('head_min_time') <= 15_000
+  }, { what: 'the end of compaction' })
   /** Goes on writing until the server has removed a segment, which takes a checkpoint. */
   const writeUntilGone = (segment: number) => waitFor(async () => {
     await write(5)
     return access(join(server.dataDir, 'wal', String(segment).padStart(8, '0'))).then(() => false, () => true)
   }, { what: `the end of segment ${segment}` })
   return {
-    server, root, store, operations, write, writeUntilGone,
+    server, root, store, operations, write, settle, writeUntilGone,
     ship: (overrides: ShipOverrides = {}) => shipOnce(server.api, store, { backUp, ...overrides }),
     samples: (): Promise<Samples> => samplesOf(server.api, { endMs: Date.now() }),
   }
