@@ -1,11 +1,14 @@
-import type { Config } from './config/config.ts'
+import type { Config, EncryptionConfig } from './config/config.ts'
+import { systemCode } from './errors.ts'
 import { createAgeKeys } from './integrations/age/keys.ts'
 import { createObjectSealing } from './integrations/age/object-sealing.ts'
+import type { DoctorEncryption } from './operations/doctor-context.ts'
 import { isDataKey } from './repository/data-keys.ts'
 import { type EncryptingStore, createEncryptingStore } from './stores/encrypting-store.ts'
 import { openObjectStore } from './stores/open-store.ts'
 import { createRateLimitedStore } from './stores/rate-limited-store.ts'
 import { systemClock } from './system/clock.ts'
+import { fileMode } from './system/file-mode.ts'
 import type { Logger } from './system/logger.ts'
 
 export interface OpenedRepository {
@@ -28,4 +31,24 @@ export function openRepositories(config: Config, { logger, retryBudgetMs = confi
     const store = limited ? createRateLimitedStore(opened, limits) : opened
     return { name, store: createEncryptingStore(store, { sealing, seals: isDataKey, write: data }) }
   }))
+}
+
+/** What `doctor` looks at: nothing of it is opened here. */
+export function describeEncryption(config: EncryptionConfig, opening: DoctorEncryption['opening']): DoctorEncryption {
+  const { recipients, data, identityFile, passphraseFile, passphrase } = config
+  const secretFiles = [...(identityFile === undefined ? [] : [{ what: 'identity', path: identityFile }]), ...(passphraseFile === undefined ? [] : [{ what: 'passphrase', path: passphraseFile }])]
+  return {
+    recipients, data, opening,
+    passphrase: passphrase !== undefined || passphraseFile !== undefined,
+    secretFiles: secretFiles.map((file) => ({ ...file, mode: modeOf(file.path) })),
+  }
+}
+
+function modeOf(path: string): number | null {
+  try {
+    return fileMode(path)
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(systemCode(error) ?? '')) return null
+    throw error
+  }
 }

@@ -3,7 +3,7 @@ import type { Operations } from './cli/operations.ts'
 import type { Config } from './config/config.ts'
 import { renderConfig } from './config/render-config.ts'
 import { composeComponents, composeEncryption } from './compose-components.ts'
-import { openRepositories } from './compose-stores.ts'
+import { describeEncryption, openRepositories } from './compose-stores.ts'
 import { defaultRetention } from './domain/retention.ts'
 import type { Progress } from './domain/progress.ts'
 import type { PrometheusVersion } from './domain/prometheus-version.ts'
@@ -101,7 +101,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
       instance: config.instance, prometheus, dataDir, localVersion, clock, signal,
       // It wants to know at once: outages are not waited out.
       repositories: await openRepositories(config, { logger, retryBudgetMs: 0 }),
-      host: { nodeVersion: process.version, machineId: self.machineId, uid, config: describeFile(config) },
+      host: { nodeVersion: process.version, machineId: self.machineId, uid, config: describeFile(config) }, encryption: describeEncryption(config.encryption, encryption.opening),
       settings: { target, retentionMs: config.restore.retentionMs },
     }),
     init: (request) => init({

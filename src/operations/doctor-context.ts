@@ -1,7 +1,19 @@
+import type { Encryption } from '../domain/encryption.ts'
 import type { PrometheusVersion } from '../domain/prometheus-version.ts'
 import type { PrometheusApi } from '../integrations/prometheus/prometheus-api.ts'
 import type { Clock } from '../system/clock.ts'
 import type { NamedStore } from './backup.ts'
+
+export interface DoctorEncryption {
+  /** Public keys that are configured. */
+  recipients: readonly string[]
+  /** Whether a passphrase is configured. */
+  passphrase: boolean
+  data: boolean
+  /** Files that hold secrets, as configured; mode null for one that is not there. */
+  secretFiles: readonly { what: string; path: string; mode: number | null }[]
+  opening: Pick<Encryption, 'decrypt'> | undefined
+}
 
 export interface DoctorContext {
   instance: string
@@ -16,6 +28,8 @@ export interface DoctorContext {
     /** Null when there is no configuration file. */
     config: { path: string; mode: number; holdsSecrets: boolean } | null
   }
+  /** Absent where nothing of it is configured. */
+  encryption?: DoctorEncryption | undefined
   settings: { target?: string | undefined; retentionMs?: number | undefined }
   localVersion(): Promise<PrometheusVersion | undefined>
   clock: Clock

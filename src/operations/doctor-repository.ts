@@ -32,10 +32,7 @@ export async function checkRepository(context: DoctorContext, repository: NamedS
     ? { area, name: 'verified uploads', status: 'ok', detail: 'the store refuses a body that arrives changed' }
     : { area, name: 'verified uploads', status: 'warn', detail: 'the store does not check what arrives', advice: 'schedule "prom-dr verify --read-data-subset"' })
   checks.push(...capabilities.caveats.map((caveat): DoctorCheck => ({ area, name: 'caveat', status: 'warn', detail: caveat, advice: 'nothing to do: prom-dr does not depend on it' })))
-  return [...checks, ...stored, {
-    area, name: 'encryption', status: 'warn', detail: 'recovery points are stored in the clear; they hold samples, labels, flags and host names, no configuration files',
-    advice: 'restrict who may read the repository, and switch on the store\'s own encryption at rest',
-  }]
+  return [...checks, ...stored]
 }
 
 async function tryWriting(store: ObjectStore, options: { signal: AbortSignal }): Promise<StoreCapabilities | PromDrError> {

@@ -1,5 +1,6 @@
 import { PromDrError, messageOf } from '../errors.ts'
 import type { DoctorCheck, DoctorReport } from './doctor-report.ts'
+import { checkEncryption, checkSecretFiles } from './doctor-encryption.ts'
 import { checkPlacement } from './doctor-placement.ts'
 import { checkRepository } from './doctor-repository.ts'
 import { checkRestore } from './doctor-restore.ts'
@@ -11,12 +12,12 @@ import type { DoctorContext } from './doctor-context.ts'
  * removed again. A part that cannot be looked at is a failed check, never a failed doctor.
  */
 export async function doctor(context: DoctorContext): Promise<DoctorReport> {
-  const checks: DoctorCheck[] = [...checkHost(context)]
+  const checks: DoctorCheck[] = [...checkHost(context), ...checkSecretFiles(context)]
   const server = await guarded('prometheus', 'looked at', () => checkServer(context))
   checks.push(...server)
   for (const repository of context.repositories) {
     const area = `repository ${repository.name}`
-    checks.push(...(await guarded(area, 'reachable', () => checkRepository(context, repository))), ...(await guarded(area, 'placement', () => checkPlacement(context, repository))))
+    checks.push(...(await guarded(area, 'reachable', () => checkRepository(context, repository))), ...(await guarded(area, 'encryption', () => checkEncryption(context, repository))), ...(await guarded(area, 'placement', () => checkPlacement(context, repository))))
   }
   checks.push(...(await guarded('restore', 'looked at', () => checkRestore(context))))
   return { ok: checks.every((check) => check.status !== 'fail'), checks }

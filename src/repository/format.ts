@@ -18,6 +18,8 @@ const formatSchema = z.looseObject({
 export interface RepositoryFormat {
   version: number
   repositoryId: string
+  /** Whom everything in it was sealed for when that was last seen to; sorted. New objects are sealed for whom each host's configuration says. */
+  recipients: string[]
 }
 
 /**
@@ -27,7 +29,7 @@ export interface RepositoryFormat {
 export async function readFormat(store: ObjectStore, options: { signal?: AbortSignal | undefined } = {}): Promise<RepositoryFormat> {
   try {
     const format = await readDocument(store, formatKey, formatSchema, { ...options, newestVersion: formatVersion })
-    return { version: format.version, repositoryId: format.repositoryId }
+    return { version: format.version, repositoryId: format.repositoryId, recipients: format.encryption.recipients }
   } catch (error) {
     if (!hasCode(error, 'OBJECT_NOT_FOUND')) throw error
     await refuseHeadlessRepository(store, options)
