@@ -73,7 +73,8 @@ export async function readLayout(directory: string, others: readonly string[]): 
   const there = (await plainFilesBelow(directory)).filter((path) => path !== layoutName && !others.includes(path))
   const unnamed = there.find((path) => !Object.hasOwn(layout.files, path))
   if (unnamed !== undefined) throw damaged(`does not name ${JSON.stringify(unnamed)}`)
-  const absent = Object.keys(layout.files).find((path) => !there.includes(path))
+  const present = new Set(there)
+  const absent = Object.keys(layout.files).find((path) => !present.has(path))
   if (absent !== undefined) throw damaged(`names ${JSON.stringify(absent)}, which is not in the archive`)
   return layout
 }

@@ -33,12 +33,13 @@ export async function restoreConfiguration(request: RestoreConfigurationRequest)
       hint: `nothing was changed: name their directories in the component's "places", or leave them out with --force`,
     })
   }
-  const twice = allowed.find(({ destination }, index) => allowed.findIndex((other) => other.destination === destination) !== index)
+  const destinations = new Set<string>()
+  const twice = allowed.find(({ destination }) => destinations.size === destinations.add(destination).size)
   if (twice !== undefined) throw new PromDrError('COMPONENT_REFUSED', `the archive has two files for ${twice.destination}`, { hint: 'nothing was changed: give the server a configuration file of the archived name, or restore with --components-target' })
   const references = (await Promise.all(namingFiles(layout).map((path) => readable(from, layout, path)))).flat()
   const put = await putInPlace({
     placements: allowed,
-    obsolete: await obsoleteFiles(references.map((reference) => ({ ...reference, pattern: movedTo(reference.pattern, layout, configDir) })), { keep: allowed.map(({ destination }) => destination), places }),
+    obsolete: await obsoleteFiles(references.map((reference) => ({ ...reference, pattern: movedTo(reference.pattern, layout, configDir) })), { keep: destinations, places }),
     aside: { directory: configDir, pathOf: (path) => archivePathOf(path, configDir, []) },
     now: request.now,
     dryRun: options.dryRun,
@@ -74,11 +75,11 @@ async function readable(from: string, layout: Layout, path: string): Promise<Loc
   }
 }
 
-async function obsoleteFiles(references: readonly LocatedReference[], { keep, places }: { keep: readonly string[]; places: Places }): Promise<string[]> {
+async function obsoleteFiles(references: readonly LocatedReference[], { keep, places }: { keep: ReadonlySet<string>; places: Places }): Promise<string[]> {
   const found = new Set<string>()
   for (const { role, pattern } of references) {
     if (!['rules', 'scrapes', 'templates'].includes(role)) continue
-    for (const path of await pathsMatching(pattern)) if (!keep.includes(path) && (await places.allow(path))) found.add(path)
+    for (const path of await pathsMatching(pattern)) if (!keep.has(path) && (await places.allow(path))) found.add(path)
   }
   return [...found].sort()
 }

@@ -37,8 +37,10 @@ export interface KnownAs {
 export async function surveyFiles(roots: readonly SurveyedFile[], knownAs?: KnownAs): Promise<Survey> {
   const survey: Survey = { files: [], references: [], warnings: [], secrets: [] }
   const queue: (SurveyedFile & { reference?: LocatedReference })[] = [...roots]
+  const seen = new Set<string>()
   for (const { path, role, reference } of queue) {
-    if (survey.files.some((file) => file.path === path)) continue
+    if (seen.has(path)) continue
+    seen.add(path)
     const problem = await whyNoFile(path)
     if (problem !== undefined) {
       if (role === 'config') throw new PromDrError('COMPONENT_FAILED', `${path} ${problem}`, { hint: 'is it the path on this machine? otherwise give it in the component\'s configFile' })

@@ -1,4 +1,4 @@
-import { access, constants } from 'node:fs/promises'
+import { access, constants, realpath } from 'node:fs/promises'
 import { PromDrError, systemCode } from '../../errors.ts'
 import type { PrometheusApi } from '../../integrations/prometheus/prometheus-api.ts'
 import { findProgram } from '../../system/programs.ts'
@@ -23,10 +23,13 @@ export async function discoverPrometheus(api: PrometheusApi, settings: Prometheu
   }
 }
 
-async function filesFindings({ configFile }: LocalServer, { files, warnings }: Survey): Promise<Finding[]> {
+async function filesFindings({ configFile, startedWith }: LocalServer, { files, warnings }: Survey): Promise<Finding[]> {
   const unreadable = (await Promise.all(files.map(async ({ path }) => ((await isReadable(path)) ? [] : [path])))).flat()
   return [
     { name: 'configuration', level: 'ok', detail: `${configFile}, and ${files.length - 1} files that it names` },
+    ...((await isAnother(configFile, startedWith))
+      ? [{ name: 'configuration', level: 'warn' as const, detail: `Prometheus was started with ${startedWith ?? ''}, which is another file on this machine`, advice: 'correct components.prometheus.configFile, unless the server runs in a container' }]
+      : []),
     ...warnings.map((warning): Finding => ({ name: 'named files', level: 'warn', detail: warning, advice: 'correct the configuration, or put the file there' })),
     ...unreadable.map((path): Finding => ({ name: 'named files', level: 'fail', detail: `${path} may not be read by this user`, advice: 'run prom-dr as a user who may' })),
   ]
@@ -43,6 +46,17 @@ async function runningFindings(api: PrometheusApi, server: LocalServer, { survey
   const loaded = survey.files.filter(({ role }) => ['config', 'rules', 'scrapes'].includes(role)).map(({ path }) => path)
   if (await isBehind(api, loaded, signal)) return [reload, { name: 'loaded configuration', level: 'warn', detail: 'files have changed since Prometheus last read them', advice: 'reload it' }]
   return [reload, { name: 'loaded configuration', level: 'ok', detail: `read at ${running.runtime.lastConfigTime.toISOString()}` }]
+}
+
+/** A container's path may not be there at all, or be the same file by another name. */
+async function isAnother(configFile: string, startedWith: string | undefined): Promise<boolean> {
+  if (startedWith === undefined || startedWith === configFile) return false
+  try {
+    return (await realpath(startedWith)) !== (await realpath(configFile))
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(systemCode(error) ?? '')) return false
+    throw error
+  }
 }
 
 async function isReadable(path: string): Promise<boolean> {

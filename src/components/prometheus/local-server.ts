@@ -25,6 +25,8 @@ export interface LocalServer {
   /** On this machine, absolute. */
   configFile: string
   webConfigFile: string | undefined
+  /** What the server says it was started with. */
+  startedWith: string | undefined
   knownAs: KnownAs | undefined
   running: RunningServer | undefined
   /** Why nothing is known of a running server. */
@@ -50,7 +52,7 @@ export async function locateServer(api: PrometheusApi, settings: PrometheusCompo
   const knownAs = here === there ? undefined : { here, there }
   const web = running === undefined ? undefined : absolute(running, 'web.config.file')
   const webConfigFile = web !== undefined && knownAs !== undefined && web.startsWith(`${there}/`) ? `${here}${web.slice(there.length)}` : web
-  return { configFile, webConfigFile, knownAs, running, silence }
+  return { configFile, webConfigFile, startedWith: named, knownAs, running, silence }
 }
 
 /** What the configuration in the server's memory names: it still knows when the files are lost. */

@@ -67,9 +67,14 @@ async function collect(into: string, options: CollectOptions, { api, settings }:
   if (running === undefined) return { ...collected, warnings: [...collected.warnings, `the command line was not archived: ${silence?.message ?? 'Prometheus does not answer'}`] }
   if (!running.runtime.reloadConfigSuccess) collected.warnings.push('Prometheus refused its configuration when it last read it: what was archived is not what runs')
   const { version } = await api.buildInfo({ signal: options.signal })
-  const flags = Object.fromEntries(Object.entries(running.flags).sort(([a], [b]) => (a < b ? -1 : 1)))
+  const flags = Object.fromEntries(Object.entries(running.flags).map(([name, value]) => [name, withoutPassword(value)] as const).sort(([a], [b]) => (a < b ? -1 : 1)))
   await writeFile(join(into, flagsName), `${JSON.stringify({ version, workingDirectory: running.runtime.cwd, flags }, null, 2)}\n`)
   return collected
+}
+
+/** Flags are for people: what stands in a URL is not worth keeping. */
+function withoutPassword(value: string): string {
+  return value.replace(/:\/\/[^/@\s]*@/, '://***@')
 }
 
 async function locateHere({ api, settings }: PrometheusComponentContext, signal: AbortSignal): Promise<LocalServer> {

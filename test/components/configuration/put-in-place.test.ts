@@ -106,6 +106,16 @@ describe('putInPlace', () => {
     expect(await readFiles(etc)).toEqual({ 'rules/a.yml': 'old', 'main.yml': 'old' })
   })
 
+  it('completes what a run that was killed between two files began, and loses nothing that was there', async () => {
+    const { etc, request } = await place({ 'rules/a.yml': 'old a', 'main.yml': 'old main', 'gone.yml': 'gone' })
+    const { placements } = request()
+    await putInPlace(request({ placements: placements.slice(0, 1) }))
+    await putInPlace(request({ obsolete: [join(etc, 'gone.yml')] }))
+    const found = await readFiles(etc, { aside: true })
+    expect(Object.values(found).sort()).toEqual(['gone', 'new a', 'new main', 'old a', 'old main'])
+    expect([found['rules/a.yml'], found['main.yml'], found['gone.yml']]).toEqual(['new a', 'new main', undefined])
+  })
+
   it('goes over what a killed run left beside the places', async () => {
     const { etc, request } = await place({ 'rules/a.yml': 'old', 'main.yml': 'old', 'main.yml.prom-dr-new': 'half' })
     await symlink('/etc/passwd', join(etc, 'rules/a.yml.prom-dr-new'))
