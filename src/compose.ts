@@ -91,14 +91,14 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
       repositories: (await repositories()).map((repository) => ({ ...repository, retention: config.repositories.find(({ name }) => name === repository.name)?.retention ?? defaultRetention })),
     }, request),
     hold: async (request) => hold({ repositories: await repositories(), clock, signal }, request),
-    verify: async (request) => verify({ ...shared, repositories: await repositories(), scratchDir: tmpdir(), startServer: serverStarter(binary), opening: encryption.opening, settings: { filesAtOnce } }, request),
+    verify: async (request) => verify({ ...shared, repositories: await repositories(), scratchDir: tmpdir(), scratch: components.scratch, startServer: serverStarter(binary), opening: encryption.opening, settings: { filesAtOnce } }, request),
     restore: async (request) => restoreParts({
       ...shared, components, instance: config.instance, repositories: await repositories(), startServer: serverStarter(binary), opening: encryption.opening, decidedAtMs: surroundings.decidedAtMs,
       settings: { target, owner: config.restore.owner, retentionMs: config.restore.retentionMs, filesAtOnce },
       probe: { prometheus, processesUsing, ownerNumbers, localVersion, uid },
     }, request),
     doctor: async () => doctor({
-      instance: config.instance, prometheus, dataDir, localVersion, clock, signal,
+      components, instance: config.instance, prometheus, dataDir, localVersion, clock, signal,
       // It wants to know at once: outages are not waited out.
       repositories: await openRepositories(config, { logger, retryBudgetMs: 0 }),
       host: { nodeVersion: process.version, machineId: self.machineId, uid, config: describeFile(config) }, encryption: describeEncryption(config.encryption, encryption.opening),

@@ -27,7 +27,7 @@ export function describeChange(path: string, before: ComparedFile | undefined, a
   if (old === undefined || new_ === undefined) return change
   const patch = createTwoFilesPatch(before === undefined ? '/dev/null' : `a/${path}`, after === undefined ? '/dev/null' : `b/${path}`, old, new_, undefined, undefined, { context: 3, maxEditLength: mostEdits })
   // Without the line that separates several patches from each other.
-  return { ...change, diff: patch === undefined ? null : patch.replace(/^=+\n/, '') }
+  return { ...change, diff: patch === undefined ? null : patch.replace(/^=+\n/, '').trimEnd().split('\n') }
 }
 
 /** Undefined for what is no text; empty for what is not there. */

@@ -2,6 +2,7 @@ import type { Encryption } from '../domain/encryption.ts'
 import type { PrometheusVersion } from '../domain/prometheus-version.ts'
 import type { PrometheusApi } from '../integrations/prometheus/prometheus-api.ts'
 import type { Clock } from '../system/clock.ts'
+import type { ComponentsContext } from './components-context.ts'
 import type { NamedStore } from './backup.ts'
 
 export interface DoctorEncryption {
@@ -30,6 +31,8 @@ export interface DoctorContext {
   }
   /** Absent where nothing of it is configured. */
   encryption?: DoctorEncryption | undefined
+  /** Absent where only the TSDB is backed up. */
+  components?: ComponentsContext | undefined
   settings: { target?: string | undefined; retentionMs?: number | undefined }
   localVersion(): Promise<PrometheusVersion | undefined>
   clock: Clock

@@ -2,6 +2,7 @@ import { PromDrError, messageOf } from '../errors.ts'
 import type { DoctorCheck, DoctorReport } from './doctor-report.ts'
 import { checkEncryption, checkSecretFiles } from './doctor-encryption.ts'
 import { checkPlacement } from './doctor-placement.ts'
+import { checkComponents } from './doctor-components.ts'
 import { checkRepository } from './doctor-repository.ts'
 import { checkRestore } from './doctor-restore.ts'
 import { checkServer } from './doctor-server.ts'
@@ -19,6 +20,7 @@ export async function doctor(context: DoctorContext): Promise<DoctorReport> {
     const area = `repository ${repository.name}`
     checks.push(...(await guarded(area, 'reachable', () => checkRepository(context, repository))), ...(await guarded(area, 'encryption', () => checkEncryption(context, repository))), ...(await guarded(area, 'placement', () => checkPlacement(context, repository))))
   }
+  if (context.components !== undefined) checks.push(...(await checkComponents(context.components, context.signal)))
   checks.push(...(await guarded('restore', 'looked at', () => checkRestore(context))))
   return { ok: checks.every((check) => check.status !== 'fail'), checks }
 }

@@ -31,8 +31,8 @@ export interface ArchivedFileChange {
   change: 'added' | 'removed' | 'changed' | 'mode'
   before: { sha256: string; sizeBytes: number; mode: number } | null
   after: { sha256: string; sizeBytes: number; mode: number } | null
-  /** Unified; null where either side is no text, or they have too little in common. */
-  diff: string | null
+  /** Unified, line by line; null where either side is no text, or they have too little in common. */
+  diff: string[] | null
 }
 
 export interface DiffReport {

@@ -147,7 +147,7 @@ export const diffReport: DiffReport = {
     {
       component: 'prometheus', change: 'changed',
       files: [
-        { path: 'prometheus.yml', change: 'changed', before: side(30), after: side(30, 0o600), diff: '--- a/prometheus.yml\n+++ b/prometheus.yml\n@@ -1,2 +1,2 @@\n global:\n-  scrape_interval: 15s\n+  scrape_interval: 60s\n' },
+        { path: 'prometheus.yml', change: 'changed', before: side(30), after: side(30, 0o600), diff: ['--- a/prometheus.yml', '+++ b/prometheus.yml', '@@ -1,2 +1,2 @@', ' global:', '-  scrape_interval: 15s', '+  scrape_interval: 60s'] },
         { path: 'rules.bin', change: 'changed', before: side(2_048), after: side(4_096), diff: null },
         { path: 'web.yml', change: 'mode', before: side(10), after: side(10, 0o600), diff: null },
       ],

@@ -19,6 +19,6 @@ function renderChange({ path, change, before, after, diff }: ArchivedFileChange,
     const sides = [before, after].map((side) => (side === null ? 'nothing' : `${formatByteSize(side.sizeBytes)} (sha256 ${side.sha256.slice(0, 12)}…)`))
     return `${path}: ${change}, no text to compare: ${sides.join(' → ')}`
   }
-  const lines = diff.trimEnd().split('\n').map((line) => (/^(---|\+\+\+) /.test(line) ? style.bold(line) : line.startsWith('+') ? style.green(line) : line.startsWith('-') ? style.red(line) : line.startsWith('@@') ? style.cyan(line) : line))
+  const lines = diff.map((line) => (/^(---|\+\+\+) /.test(line) ? style.bold(line) : line.startsWith('+') ? style.green(line) : line.startsWith('-') ? style.red(line) : line.startsWith('@@') ? style.cyan(line) : line))
   return [...(modes === undefined ? [] : [`${path}: ${modes}`]), ...lines].join('\n')
 }
