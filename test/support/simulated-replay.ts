@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { noProgress } from '../../src/domain/progress.ts'
-import { type ReplayBase, chooseReplay, replayBoundMs } from '../../src/domain/wal-plan.ts'
+import { type ReplayBase, type WalReplay, chooseReplay, replayBoundMs } from '../../src/domain/wal-plan.ts'
 import { comparePositions } from '../../src/domain/wal-stream.ts'
 import { writeReplay } from '../../src/operations/restore-wal.ts'
 import { type ReadStream, readStreams } from '../../src/operations/wal-streams.ts'
@@ -29,12 +29,9 @@ export function baseOf(wal: SimulatedWal, made: { id: string; createdAt: number 
  * @throws Error naming what is wrong
  */
 export async function checkReplay(wal: SimulatedWal, store: ObjectStore, base: SimulatedBase): Promise<boolean> {
-  const { streams } = await readStreams([{ name: 'primary', store }], { instance: 'prom-a' })
-  const replay = chooseReplay([base], streams, { atMs: 'latest' })
-  if (replay === undefined) return false
-  const staging = join(await temporaryDirectory('replay'), 'data')
-  await writeReplay({ store, instance: 'prom-a', replay, baseMs: base.createdAt, atMs: undefined, slackMs: 0, includeDeletes: false, staging, progress: noProgress, signal: new AbortController().signal })
-  const found = await readSamples(staging, wal)
+  const replayed = await replayOf(wal, store, base)
+  if (replayed === undefined) return false
+  const { streams, replay, found } = replayed
   const newest = [...streams].sort((a, b) => b.generation.startedAt - a.generation.startedAt).find(({ wal: pieces }) => pieces.length > 0)
   const whole = newest?.generation.id === replay.generation
   if (!whole && replay.stoppedBy !== 'gap') throw new Error(`a replay onto ${base.id} ends before the newest generation, and says that it stopped by ${replay.stoppedBy}`)
@@ -51,6 +48,19 @@ export async function checkReplay(wal: SimulatedWal, store: ObjectStore, base: S
   })
   if (errors.length > 0 && errors.every((error) => error !== undefined)) throw new Error(`a replay of ${replay.generation} onto ${base.id} (bound ${bound}, checkpoint ${replay.checkpoint?.segment} of ${replay.checkpoint?.bound}) ${errors.join('; ')}`)
   return true
+}
+
+/**
+ * The values of the samples that a replay of the log onto a recovery point gives; undefined when it does not continue that.
+ * @throws Error for one that came back under another series or time than its own; DAMAGED and others as a restore does
+ */
+export async function replayOf(wal: SimulatedWal, store: ObjectStore, base: SimulatedBase): Promise<{ streams: ReadStream[]; replay: WalReplay; found: Set<bigint> } | undefined> {
+  const { streams } = await readStreams([{ name: 'primary', store }], { instance: 'prom-a' })
+  const replay = chooseReplay([base], streams, { atMs: 'latest' })
+  if (replay === undefined) return undefined
+  const staging = join(await temporaryDirectory('replay'), 'data')
+  await writeReplay({ store, instance: 'prom-a', replay, baseMs: base.createdAt, atMs: undefined, slackMs: 0, includeDeletes: false, staging, progress: noProgress, signal: new AbortController().signal })
+  return { streams, replay, found: await readSamples(staging, wal) }
 }
 
 /** The values of the samples in a log, each under the series and time that it was logged for. */
