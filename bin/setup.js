@@ -28,6 +28,7 @@ const testPrograms = [
   { names: ['fish'], debianPackage: 'fish' },
   { names: ['script'], debianPackage: 'bsdutils' },
   { names: ['jq'], debianPackage: 'jq' },
+  { names: ['brotli'], debianPackage: 'brotli' },
   { names: ['age'], debianPackage: 'age' },
   { names: ['age-keygen'], debianPackage: 'age' },
   { names: ['brotli'], debianPackage: 'brotli' },

@@ -1,0 +1,89 @@
+import { execFile } from 'node:child_process'
+import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { temporaryDirectory } from '../support/cleanup.ts'
+import { missingPrograms, remoteWrite, startTestPrometheus } from '../support/prometheus.ts'
+import { type Samples, differences, samplesOf } from '../support/shipped-server.ts'
+import { startWrittenServer } from '../support/written-server.ts'
+
+const runbook = new URL('../../runbooks/wal-by-hand.md', import.meta.url)
+const config = { storage: { tsdb: { out_of_order_time_window: '10m' } } }
+
+describe.skipIf(missingPrograms('prometheus', 'jq', 'brotli', 'bash'))('runbooks/wal-by-hand.md', () => {
+  let root: string
+  let recoveryPoint: string
+  let source: Samples
+  let page: string
+
+  beforeAll(async () => {
+    page = await readFile(runbook, 'utf8')
+    const written = await startWrittenServer({ config })
+    root = written.root
+    await written.write(5)
+    await written.ship()
+    await written.operations.backup()
+    for (let round = 0; round < 5; round += 1) {
+      await written.write(12)
+      await written.settle()
+      await written.ship()
+    }
+    recoveryPoint = (await written.operations.backup()).recoveryPoint.id
+    const { url } = written.server
+    const nowMs = Date.now() - 3_400_000
+    await remoteWrite(url, [{ labels: { __name__: 'late' }, samples: [{ timestampMs: nowMs, value: 1 }] }])
+    await remoteWrite(url, [{ labels: { __name__: 'late' }, samples: [{ timestampMs: nowMs - 5000, value: 2 }] }])
+    await written.ship()
+    source = await written.samples()
+    await written.server.kill()
+  })
+
+  async function follow(change: (script: string) => string = (script) => script): Promise<string> {
+    const parent = await temporaryDirectory('by-hand')
+    const target = join(parent, 'metrics2')
+    await mkdir(target)
+    await promisify(execFile)('cp', ['-a', root, join(parent, 'repo')])
+    const blocks = [...page.matchAll(/^```sh\n([^]*?)^```$/gm)].map((match) => match[1] ?? '')
+    expect(blocks).toHaveLength(1)
+    const replaced: [string, string][] = [
+      ['20261121T051500Z-ab12cd34', recoveryPoint],
+      ['T=/var/lib/prometheus/metrics2', `T='${target}'`],
+      ['chown -R prometheus:prometheus', 'chown -R "$(id -u):$(id -g)"'],
+      ['systemctl start prometheus', ''],
+    ]
+    const script = replaced.reduce((text, [from, to]) => {
+      expect(text).toContain(from)
+      return text.replaceAll(from, to)
+    }, blocks[0] ?? '')
+    await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', change(script)], { cwd: parent })
+    return target
+  }
+
+  async function expectEverything(dataDir: string): Promise<void> {
+    const server = await startTestPrometheus({ dataDir, scrapeItself: false, retention: '10y', config })
+    expect(differences(source, await samplesOf(server.api, { endMs: Date.now() }))).toEqual([])
+    expect([...source.keys()].filter((name) => name.includes('late'))).toHaveLength(1)
+    await server.kill()
+  }
+
+  it('brings every sample back without prom-dr, from a checkpoint, parts and the out-of-order log', async () => {
+    const target = await follow()
+    const listing = (await promisify(execFile)('find', [target, '-name', 'checkpoint.*'])).stdout
+    expect(listing).toContain('checkpoint.')
+    await expectEverything(target)
+  })
+
+  it('does so without brotli too', async () => {
+    const inNode = /`(node -e '[^`]*)`/.exec(page)?.[1] ?? ''
+    expect(inNode).toContain('createBrotliDecompress')
+    await expectEverything(await follow((script) => script.replaceAll('brotli -dc "$F"', inNode)))
+  })
+
+  it('says so where a part, or a file of the checkpoint, is damaged', async () => {
+    for (const pattern of ['*/wal/0*/*.br', '*/checkpoints/*/*.br']) {
+      const damage = `f=$(find repo -path '${pattern}' | sort | tail -n 1); printf '\\377' | dd of="$f" bs=1 seek=$(($(stat -c %s "$f") / 2)) conv=notrunc status=none\n`
+      await expect(follow((script) => damage + script), pattern).rejects.toMatchObject({ code: 1 })
+    }
+  })
+})
