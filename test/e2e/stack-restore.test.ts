@@ -1,15 +1,29 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { describe, expect, it } from 'vitest'
+import { runProgram } from '../../src/system/process.ts'
 import { promDr } from '../cli/launcher.ts'
 import { startAlertingStack, waitForRounds } from '../support/alerting-stack.ts'
+import { startTestAlertmanager } from '../support/alertmanager.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
 import { writeFiles } from '../support/configuration-files.ts'
 import { missingPrograms } from '../support/programs.ts'
 
 interface Backup {
   recoveryPoint: { id: string; archives: { component: string }[] }
+}
+
+/** As runbooks/alerting.md says: with tar alone. */
+async function silencesByHand(archives: string): Promise<string[]> {
+  const [archive = ''] = await readdir(archives)
+  const directory = await temporaryDirectory('by-hand')
+  expect(await runProgram('tar', ['-xzf', join(archives, archive), '-C', directory])).toMatchObject({ exitCode: 0, stderr: '' })
+  // Its --storage.path is data/ in its directory.
+  const alertmanager = await startTestAlertmanager({ directory })
+  const silences = await alertmanager.api.silences()
+  await alertmanager.kill()
+  return silences.map(({ id }) => id)
 }
 
 describe.skipIf(missingPrograms('prometheus', 'promtool', 'prometheus-alertmanager', 'amtool'))('a stack in one recovery point', () => {
@@ -32,6 +46,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool', 'prometheus-alertmanag
     }
     await stack.notificationsWritten()
     const before = await stack.seen()
+    const ids = (await stack.alertmanager.api.silences()).map(({ id }) => id)
     const askedAtMs = Date.now()
     const recorded = await stack.prometheus.api.query('count_over_time(recorded:answer[1h]) > 0', askedAtMs)
     const { recoveryPoint } = JSON.parse(await run('backup', '--head', 'always', '--json')) as Backup
@@ -46,11 +61,13 @@ describe.skipIf(missingPrograms('prometheus', 'promtool', 'prometheus-alertmanag
 
     await stack.wipe()
     const alreadyNotified = stack.notified.length
+    expect(await silencesByHand(join(home, 'repository/instances/prom-a/archives/alertmanager'))).toEqual(ids)
     await run('restore', '--at', 'latest', '--all', '--target', join(stack.directory, 'tsdb'))
     await stack.startAlertmanager()
     await stack.startPrometheus()
     expect(await stack.prometheus.api.query('count_over_time(recorded:answer[1h]) > 0', askedAtMs)).toBe(recorded)
     expect(await stack.seen()).toEqual(before)
+    expect((await stack.alertmanager.api.silences()).map(({ id }) => id)).toEqual(ids)
     await waitForRounds(stack, 'Fence')
     expect(stack.notified.slice(alreadyNotified)).toEqual(['firing Fence'])
   }, 150_000)

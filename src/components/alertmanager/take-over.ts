@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { PromDrError, systemCode } from '../../errors.ts'
+import { PromDrError, hasCode, systemCode } from '../../errors.ts'
 import { runProgram } from '../../system/process.ts'
 import type { AlertmanagerComponentContext } from './settings.ts'
 
@@ -12,8 +12,15 @@ const pollMs = 200
  * @throws COMPONENT_FAILED with its reason, when it refuses it: it goes on with what it had
  */
 export async function takeOver(context: AlertmanagerComponentContext, signal: AbortSignal): Promise<{ actions: string[]; warnings: string[] }> {
-  const { api, settings } = context
-  if (settings.reload !== undefined) return reloadByCommand(context, settings.reload, signal)
+  try {
+    return context.settings.reload === undefined ? await reloadByApi(context, signal) : await reloadByCommand(context, context.settings.reload, signal)
+  } catch (error) {
+    if (!hasCode(error, 'ALERTMANAGER_UNREACHABLE', 'ALERTMANAGER_BAD_RESPONSE')) throw error
+    throw new PromDrError('COMPONENT_FAILED', `the files are in place, but it is not known whether Alertmanager took them over: ${error.message}`, { hint: error.hint ?? 'have it reload its configuration by hand', cause: error })
+  }
+}
+
+async function reloadByApi({ api }: AlertmanagerComponentContext, signal: AbortSignal): Promise<{ actions: string[]; warnings: string[] }> {
   const answer = await api.reload({ signal })
   if (answer.outcome === 'failed') throw refused(answer.reason)
   if (!(await api.configReload({ signal })).successful) throw refused('its metrics say that the last reload failed')

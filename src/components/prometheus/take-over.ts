@@ -37,6 +37,9 @@ export async function takeOver(request: TakeOverRequest): Promise<TakenOver> {
     if ((await api.runtimeInfo({ signal })).reloadConfigSuccess) return { actions: ['had Prometheus read its configuration: it accepted it'], warnings: [] }
     throw refused('its runtime information says that the last reload failed')
   } catch (error) {
+    if (hasCode(error, 'PROMETHEUS_UNAUTHORIZED', 'PROMETHEUS_BAD_RESPONSE')) {
+      throw new PromDrError('COMPONENT_FAILED', `the files are in place, but it is not known whether Prometheus took them over: ${error.message}`, { hint: error.hint ?? 'have it reload its configuration by hand', cause: error })
+    }
     if (!hasCode(error, 'PROMETHEUS_UNREACHABLE', 'PROMETHEUS_NOT_READY')) throw error
     return { actions: [], warnings: [`Prometheus has not taken the files over: ${error.message}; it reads them when it starts`] }
   }

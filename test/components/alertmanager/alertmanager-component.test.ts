@@ -160,6 +160,18 @@ describe.skipIf(missingPrograms('prometheus-alertmanager', 'amtool'))('the alert
     expect(await rejectionOf(component(alertmanager).restore(into, { ...wanted, force: true }))).toMatchObject({ code: 'COMPONENT_FAILED', message: expect.stringMatching(/Alertmanager refuses them/) })
   })
 
+  it('reloads by the command of the settings, and says what became of the files when that fails', async () => {
+    const alertmanager = await startTestAlertmanager({ config: routeToNowhere })
+    const into = await collected(alertmanager)
+    const reload = (...argv: string[]) => component(alertmanager, { reload: argv }).restore(into, wanted)
+    await writeFile(alertmanager.configFile, '# changed\n')
+    const { actions } = await reload('kill', '-HUP', String(alertmanager.program.pid))
+    expect(actions.at(-1)).toMatch(/it accepted it/)
+    await writeFile(alertmanager.configFile, '# changed\n')
+    expect(await rejectionOf(reload('false'))).toMatchObject({ code: 'COMPONENT_FAILED', message: expect.stringMatching(/files are in place, but false ended with 1/) })
+    expect(await readFile(alertmanager.configFile, 'utf8')).toBe(stringify(routeToNowhere))
+  })
+
   it('never installs a state file that would stop Alertmanager from starting', async () => {
     const alertmanager = await startTestAlertmanager({ config: routeToNowhere })
     await alertmanager.api.createSilence(silence('a'))

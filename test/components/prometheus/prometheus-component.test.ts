@@ -11,6 +11,7 @@ import { createPrometheusApi } from '../../../src/integrations/prometheus/http-p
 import { systemClock } from '../../../src/system/clock.ts'
 import { atEndOfFile, temporaryDirectory } from '../../support/cleanup.ts'
 import { emptyDirectory, readFiles, ruleFile, writeFiles } from '../../support/configuration-files.ts'
+import { startHttpServer } from '../../support/http-server.ts'
 import { rejectionOf } from '../../support/operations.ts'
 import { missingPrograms, prometheusBinary, promtoolBinary, waitFor } from '../../support/prometheus.ts'
 
@@ -244,6 +245,17 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('the prometheus compo
     const restored = await withCommand.restore(into, wanted)
     expect(restored.actions.at(-1)).toMatch(/it accepted it/)
     expect(await rulesOf(stack.server)).toEqual(['a', 'b', 'site'])
+  })
+
+  it('says that the files are in place where the server does not let it ask for a reload', async () => {
+    const stack = await startStack()
+    const into = await collected(stack)
+    await writeFile(join(stack.etc, 'rules/a.yml'), ruleFile('changed'))
+    const url = await startHttpServer((_request, response) => response.writeHead(401).end())
+    const component = createPrometheusComponent({ api: createPrometheusApi({ url }), settings: { promtool: promtoolBinary(), configFile: stack.configFile }, clock: systemClock })
+    const error = await rejectionOf(component.restore(into, wanted))
+    expect(error).toMatchObject({ code: 'COMPONENT_FAILED', message: expect.stringMatching(/files are in place.*refuses the credentials/) })
+    expect(await readFile(join(stack.etc, 'rules/a.yml'), 'utf8')).toBe(ruleFile('a'))
   })
 
   it('knows a server that calls its directory by another path, as one in a container does', async () => {
