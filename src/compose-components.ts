@@ -6,11 +6,13 @@ import { createGrafanaComponent } from './components/grafana.ts'
 import { createProgramConfiguration } from './components/program-configuration.ts'
 import { createPrometheusComponent } from './components/prometheus/prometheus-component.ts'
 import { createPushgatewayComponent } from './components/pushgateway.ts'
+import { createVictoriaMetricsComponent } from './components/victoriametrics.ts'
 import type { ComponentsConfig } from './config/components-config.ts'
 import type { EncryptionConfig } from './config/config.ts'
 import { createAlertmanagerApi } from './integrations/alertmanager/http-alertmanager-api.ts'
 import { createGrafanaApi } from './integrations/grafana/http-grafana-api.ts'
 import type { PrometheusApi } from './integrations/prometheus/prometheus-api.ts'
+import { createVictoriaMetricsApi } from './integrations/victoriametrics/victoriametrics-api.ts'
 import { createAgeEncryption } from './integrations/age/age-encryption.ts'
 import { createAgeKeys } from './integrations/age/keys.ts'
 import type { ComponentsContext, ConfiguredComponent } from './operations/components-context.ts'
@@ -26,11 +28,12 @@ interface Collaborators {
 /** Every component that is configured, in the order in which they are restored: what others need comes first. */
 export function composeComponents(config: ComponentsConfig, { clock, prometheus }: Collaborators): ConfiguredComponent[] {
   const now = () => clock.now()
-  const { alertmanager, grafana, pushgateway, haproxy, nginx, keepalived, files, commands } = config
+  const { alertmanager, grafana, pushgateway, haproxy, nginx, keepalived, victoriametrics, files, commands } = config
   const components: (Component | undefined)[] = [
     pushgateway && createPushgatewayComponent({ ...pushgateway, now }),
     ...files.map((settings) => createFilesComponent({ ...settings, now })),
     ...commands.map((settings) => createCommandComponent(settings)),
+    victoriametrics && composeVictoriaMetrics(victoriametrics, now),
     alertmanager && composeAlertmanager(alertmanager, clock),
     grafana && composeGrafana(grafana, now),
     haproxy && createProgramConfiguration('haproxy', { ...haproxy, now }),
@@ -51,6 +54,11 @@ export function composeEncryption(config: EncryptionConfig, logger: Logger): Pic
   const encryption = createAgeEncryption(recipients, createAgeKeys(keys, { logger }))
   const seals = recipients.length > 0 || keys.passphrase !== undefined || keys.passphraseFile !== undefined
   return { opening: encryption, ...(seals && { encryption }) }
+}
+
+function composeVictoriaMetrics({ url, authKeyFile, ...settings }: NonNullable<ComponentsConfig['victoriametrics']>, now: () => Date): Component {
+  const api = createVictoriaMetricsApi({ url, ...(authKeyFile !== undefined && { authKeyFile }) })
+  return createVictoriaMetricsComponent({ ...settings, api, now })
 }
 
 function composeAlertmanager({ url, basicAuth, bearerTokenFile, tls, ...settings }: NonNullable<ComponentsConfig['alertmanager']>, clock: Clock): Component {

@@ -54,7 +54,7 @@ export function createCommandComponent(settings: CommandSettings): Component {
     async restore(from, { dryRun, signal }) {
       const nothing = { movedAside: [], toReenter: [], warnings: [] }
       const file = join(from, outputName)
-      if ((await sizeOf(file)) === undefined) throw new PromDrError('DAMAGED', `${name}: there is no file ${outputName} in the archive`)
+      if ((await sizeOf(file)) === undefined) throw new PromDrError('DAMAGED', `${name}: there is no file ${outputName} in the archive`, { hint: 'it was not made by a command component; "prom-dr show ID --files" lists what is in it' })
       if (restore === undefined) throw new PromDrError('COMPONENT_REFUSED', `${name} has no restore command`, { hint: 'configure one, or take the file with --components-target' })
       if (!dryRun) await run(restore, { inputFile: file, signal })
       return { ...nothing, actions: [`${dryRun ? 'would run' : 'ran'} ${restore.join(' ')}`] }
