@@ -43,7 +43,7 @@ export interface ReplayRequest {
 export interface ReplayOutcome {
   /** Bytes of log that were fetched, unpacked. */
   bytes: number
-  /** Newest sample that was kept, ms. */
+  /** Newest sample that was kept, ms; one that is ahead of its time counts as of when it was first seen. */
   newestSampleMs: number | undefined
   samplesKept: number
   samplesCut: number
@@ -108,7 +108,9 @@ async function writeLog(request: ReplayRequest, outcome: ReplayOutcome, log: { n
   for (const type of copy.recordTypes) outcome.recordTypes.add(type)
   outcome.samplesKept += counts.samples.kept
   outcome.samplesCut += counts.samples.dropped
-  if (counts.newestSampleMs !== undefined) outcome.newestSampleMs = Math.max(outcome.newestSampleMs ?? counts.newestSampleMs, counts.newestSampleMs)
+  // Targets may be ten minutes ahead of the time at which their samples were logged.
+  const newestMs = counts.newestSampleMs === undefined ? undefined : Math.min(counts.newestSampleMs, copy.newestSeenMs)
+  if (newestMs !== undefined) outcome.newestSampleMs = Math.max(outcome.newestSampleMs ?? newestMs, newestMs)
   for (const { kept, dropped } of counts.unknown.values()) {
     outcome.unknownKept += kept
     outcome.unknownDropped += dropped
@@ -134,6 +136,8 @@ class LogCopy {
   bytes = 0
   ambiguousDeletions = 0
   laterDeletions = 0
+  /** When the last of what was read was first seen. */
+  newestSeenMs = Number.NEGATIVE_INFINITY
   readonly recordTypes = new Set<number>()
   readonly #request: ReplayRequest
   readonly #untilMs: number
@@ -216,6 +220,7 @@ class LogCopy {
     const take = (record: FramedRecord) => {
       if (spans !== undefined) this.#span = spans.find(({ end }) => record.endOffset <= end) ?? (spans.at(-1) as LogSpan)
       if (this.#span.loggedAfter > this.#untilMs) return
+      this.newestSeenMs = Math.max(this.newestSeenMs, this.#span.seenAt)
       const cut = this.cutter.cut(record.content(), record)
       const content = cut === undefined ? undefined : this.#log === 'wal' ? this.#refs.map(cut, record, this.#span) : this.#refs.mapBeside(cut, record, this.#span)
       if (content !== undefined) records.push({ content, record })
