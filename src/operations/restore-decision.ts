@@ -3,6 +3,7 @@ import { cutAt, joinLaterBlocks, laterPoints } from '../domain/later-blocks.ts'
 import { type RestorePlan, planRestore } from '../domain/restore-plan.ts'
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
+import { looksAbout } from './block-deletions.ts'
 import type { LogDeletion } from './log-deletions.ts'
 import { type Sources, pointsOf, requireInstance } from './repository-sources.ts'
 import { type RestoreChoice, chooseRestore } from './restore-choice.ts'
@@ -42,7 +43,8 @@ export async function decideRestore(sources: Sources, request: DecisionRequest):
     const at = stream === undefined ? request.at : { kind: 'recovery-point' as const, id: stream.replay.baseId }
     const choice = stream?.alone === undefined ? await chooseRestore(sources, { ...request, at }) : choiceOf(sources, stream, stream.alone)
     if (stream === undefined) return { choice, stream, later: undefined, plan: choice.plan, logDeletions: [] }
-    return { choice, stream, later: undefined, ...withStream(choice.plan, stream, { slackMs: slackMs(choice.plan.point), includeDeletes: request.includeDeletes }) }
+    const looks = await looksAbout(stream.stream, stream.atMs ?? Number.POSITIVE_INFINITY, request)
+    return { choice, stream, later: undefined, ...withStream(choice.plan, stream, { slackMs: slackMs(choice.plan.point), includeDeletes: request.includeDeletes, looks }) }
   } catch (error) {
     throw hasCode(error, 'MOMENT_UNREACHABLE') ? withLaterBlocks(error, sources, request) : error
   }

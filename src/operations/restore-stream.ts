@@ -178,10 +178,10 @@ function choice(replay: WalReplay, { streams, damaged, alone }: Planned, { neare
  * The plan of the base recovery point with the log on top: without its head block, which the log stands for better (scrapes in
  * flight), without in-order blocks that reach beyond the moment, with the deletions in blocks that were seen by then.
  */
-export function withStream(plan: RestorePlan<StoredRecoveryPoint>, choice: StreamChoice, request: { slackMs: number; includeDeletes: boolean }): { plan: RestorePlan<StoredRecoveryPoint>; logDeletions: LogDeletion[] } {
+export function withStream(plan: RestorePlan<StoredRecoveryPoint>, choice: StreamChoice, request: { slackMs: number; includeDeletes: boolean; looks: readonly number[] }): { plan: RestorePlan<StoredRecoveryPoint>; logDeletions: LogDeletion[] } {
   const { replay, stream, atMs, nearest } = choice
   const limit = atMs ?? Number.POSITIVE_INFINITY
-  const deletions = deletionsFor(plan.point, stream, { limitMs: limit, includeDeletes: request.includeDeletes })
+  const deletions = deletionsFor(plan.point, stream, { limitMs: limit, includeDeletes: request.includeDeletes, looks: request.looks })
   // A block of out-of-order samples may hold some that targets dated ahead.
   const blocks = cutAt(blocksUntil(plan.point.blocks, limit), limit)
     .map((block) => ({ ...block, ...deletions.tombstones.get(block.ulid) }))

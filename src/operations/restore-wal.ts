@@ -4,7 +4,7 @@ import type { Progress } from '../domain/progress.ts'
 import { type DatedPiece, type LogSpan, type WalReplay, datePieces, piecesUntil } from '../domain/wal-plan.ts'
 import type { WalPiece } from '../domain/wal-stream.ts'
 import { PromDrError, hasCode } from '../errors.ts'
-import { checkpointFileKey, readSegmentTimes } from '../repository/wal-stream.ts'
+import { checkpointFileKey } from '../repository/wal-stream.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import type { LabelledDeletion } from '../tsdb/cut-block.ts'
 import { RecordCutter } from '../tsdb/wal/cut-record.ts'
@@ -15,6 +15,7 @@ import { SeriesRefs } from '../tsdb/wal/series-refs.ts'
 import { WalWriter } from '../tsdb/wal/wal-writer.ts'
 import { fetchLog } from './fetch-log.ts'
 import { type AppliedDeletions, type LogDeletion, deletionsInLog } from './log-deletions.ts'
+import { knownTimes } from './segment-times.ts'
 
 /** In one record. */
 const tombstonesAtOnce = 10_000
@@ -123,7 +124,7 @@ async function dated(request: ReplayRequest, pieces: readonly WalPiece[]): Promi
   const parts = new Map<string, readonly { end: number; seenAt: number }[]>()
   for (const piece of pieces) {
     if (!piece.sealed || atMs === undefined || piece.seenAt <= atMs) continue
-    const times = await readSegmentTimes(store, instance, { generation: replay.generation, log: piece.log, segment: piece.segment, digest: piece.digest, signal })
+    const times = await knownTimes(piece, { store, instance, generation: replay.generation, signal })
     if (times !== undefined && times.at(-1)?.end === piece.end) parts.set(piece.key, times)
   }
   return datePieces(pieces, parts)

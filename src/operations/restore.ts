@@ -156,7 +156,8 @@ async function bringWholeLog(run: Run, replacedTo: string | null): Promise<Repla
       return await bringLog(run, run.stream)
     } catch (error) {
       const key = hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND') ? error.details?.['key'] : undefined
-      if (typeof key !== 'string') throw error
+      // Planned without it once, it is not asked for again.
+      if (typeof key !== 'string' || run.damagedLog.has(objectName(run.stream.replay.repository, key))) throw error
       run.damagedLog.set(objectName(run.stream.replay.repository, key), messageOf(error))
       run.context.logger.warn({ repository: run.stream.replay.repository, key, error: messageOf(error) }, 'an object of the log is damaged or missing: the restore goes on without it')
       const decision = await choosePlan(run.context, run)

@@ -1,90 +1,86 @@
 import { describe, expect, it } from 'vitest'
-import { startExporter } from '../support/exporter.ts'
+import { readBlockMeta } from '../../src/tsdb/block-directory.ts'
+import { listBlocks } from '../../src/tsdb/data-directory.ts'
 import { missingPrograms, waitFor } from '../support/prometheus.ts'
-import { type ShippedServer, differences, fastBlocks, restored, samplesOf, samplesUntil, startShippedServer } from '../support/shipped-server.ts'
+import { type Samples, differences, restored, samplesOf, samplesUntil } from '../support/shipped-server.ts'
+import { type SimulatedServer, hourMs, startSimulatedServer } from '../support/simulated-server.ts'
 import { deleteSeries } from '../support/wal-traffic.ts'
 
+const series = ['precious', 'other']
 const precious = '{__name__="precious"}'
 
-/** A server that is shipped every 300 ms, with `precious` and `other` and blocks of 10 s if `compacts`. */
-async function startScene(compacts: boolean): Promise<ShippedServer & { blockCount(): Promise<number> }> {
-  const exporter = await startExporter([{ name: 'precious', valueAt: (ms) => ms }, { name: 'other', valueAt: (ms) => -ms }], { timestamps: 'scrape' })
-  const shipped = await startShippedServer({ targets: [exporter.target], scrapeItself: false, scrapeInterval: '500ms', retention: '10y', ...(compacts && { minBlockDuration: '10s', flags: fastBlocks }) })
-  shipped.startShipping(300)
-  await waitFor(() => exporter.served.length >= 3, { what: 'three scrapes' })
-  await shipped.operations.backup()
-  const blockCount = async () => Number((await (await fetch(`${shipped.server.url}/metrics`)).text()).match(/^prometheus_tsdb_blocks_loaded (\d+)/m)?.[1] ?? 0)
-  return { ...shipped, blockCount }
-}
-
-/** Waits until everything that the server has now is in the repository. */
-async function shippedPast(shipped: ShippedServer, atMs: number): Promise<void> {
-  await waitFor(async () => {
-    for await (const object of shipped.store.list('instances/prom-a/wal/')) {
-      const seenAt = Number(/-(?:\d{13}|none)-(\d{13})-/.exec(object.key)?.[1] ?? 0)
-      if (seenAt > atMs) return true
-    }
-    return false
-  }, { what: 'the shipper' })
-}
-
-/** Between two cuts of a block: a backup, a look at everything, and the deletion. Tried again when a block was cut meanwhile. */
-async function deleteWithinBlock(shipped: Awaited<ReturnType<typeof startScene>>) {
-  for (;;) {
-    const cut = await shipped.blockCount()
-    await waitFor(async () => (await shipped.blockCount()) > cut, { what: 'a block', timeoutMs: 40_000, intervalMs: 20 })
-    const blocks = await shipped.blockCount()
-    await shipped.operations.backup()
-    const before = await samplesOf(shipped.server.api, { endMs: Date.now() })
-    if ((await shipped.blockCount()) !== blocks) continue
-    await deleteSeries(shipped.server.url, precious, { startMs: 0, endMs: Date.now() })
-    const deletedMs = Date.now()
-    return { before, beforeMs: Math.max(...[...before.values()].flatMap((values) => [...values.keys()])), deletedMs, blocks }
+function story(source: SimulatedServer & { startMs: number }) {
+  const hours = (count: number) => source.startMs + count * hourMs
+  return {
+    hours,
+    /** Ships whenever `step` hours have passed. */
+    async liveTo(until: number, step = 0.5) {
+      while (source.nowMs() < hours(until)) {
+        await source.live(Math.min(hours(until), source.nowMs() + step * hourMs), series)
+        await source.ship()
+      }
+    },
+    held: () => samplesOf(source.server.api, { endMs: Date.now() }),
+    async expectAt(atMs: number, expected: Samples) {
+      await restored(source.operations, { at: { kind: 'time', ms: atMs } }, async (api, report) => {
+        expect(differences(samplesUntil(expected, atMs), await samplesOf(api, { endMs: Date.now() })), new Date(atMs).toISOString()).toEqual([])
+        expect(report.stoppedBy).toBe('moment')
+        expect(report.warnings.join()).not.toMatch(/left out|could not be applied/)
+      })
+    },
   }
+}
+
+/** Half-open, in hours. */
+async function rangesOf({ server, startMs }: SimulatedServer & { startMs: number }): Promise<string[]> {
+  const metas = await Promise.all((await listBlocks(server.dataDir)).blocks.map(({ path }) => readBlockMeta(path)))
+  return metas.map(({ meta }) => `${(meta.minTime - startMs) / hourMs}-${(meta.maxTime - startMs) / hourMs}`).sort()
 }
 
 describe.skipIf(missingPrograms('prometheus'))('a deletion by mistake', () => {
   it('is undone for samples in the head by the moment before it, and stays in later moments', async () => {
-    const shipped = await startScene(false)
-    await waitFor(async () => (await samplesOf(shipped.server.api, { endMs: Date.now() })).size >= 4)
-    const before = await samplesOf(shipped.server.api, { endMs: Date.now() })
-    const beforeMs = Math.max(...[...before.values()].flatMap((values) => [...values.keys()]))
-    await shippedPast(shipped, Date.now() + 300)
-    await deleteSeries(shipped.server.url, precious, { startMs: 0, endMs: Date.now() })
-    const deletedMs = Date.now()
-    await shippedPast(shipped, deletedMs + 1000)
-    await shipped.stopShipping()
-    await shipped.server.kill()
-    await restored(shipped.operations, { at: { kind: 'time', ms: beforeMs } }, async (api, report) => {
-      expect(differences(samplesUntil(before, beforeMs), await samplesOf(api, { endMs: Date.now() }))).toEqual([])
-      expect(report.warnings.filter((warning) => warning.includes('left out'))).toEqual([])
-    })
-    await restored(shipped.operations, { at: { kind: 'time', ms: deletedMs + 900 } }, async (api) => {
-      const found = await samplesOf(api, { endMs: Date.now() })
-      const times = [...found].flatMap(([name, values]) => (name.includes('precious') ? [...values.keys()] : []))
-      expect(times.filter((time) => time <= beforeMs)).toEqual([])
-    })
+    const source = await startSimulatedServer()
+    const { hours, liveTo, held, expectAt } = story(source)
+    await liveTo(0.5)
+    await source.backup()
+    await liveTo(1)
+    // The deletion counts from two looks before the one that finds it.
+    await liveTo(1.1, 0.05)
+    const before = await held()
+    await deleteSeries(source.server.url, precious, { startMs: 0, endMs: hours(1.1) })
+    await liveTo(1.3, 0.1)
+    const after = await held()
+    expect(differences(before, samplesUntil(after, hours(1.1) - 1))).toHaveLength(1)
+    await source.server.kill()
+    await expectAt(hours(1), before)
+    await expectAt(hours(1.25), after)
   })
 
   it('is undone for samples in blocks, in one that was cut after the deletion and in one that was merged since', async () => {
-    const shipped = await startScene(true)
-    const { before, beforeMs, deletedMs, blocks } = await deleteWithinBlock(shipped)
-    await waitFor(async () => (await shipped.blockCount()) < blocks || (await shipped.blockCount()) > blocks + 1, { what: 'another block', timeoutMs: 40_000 })
-    await shipped.operations.backup()
-    const after = await samplesOf(shipped.server.api, { endMs: Date.now() })
-    const afterMs = Math.max(...[...after.values()].flatMap((values) => [...values.keys()]))
-    await shippedPast(shipped, Date.now() + 1000)
-    await shipped.stopShipping()
-    await shipped.server.kill()
-    await restored(shipped.operations, { at: { kind: 'time', ms: beforeMs } }, async (api) => {
-      expect(differences(samplesUntil(before, beforeMs), await samplesOf(api, { endMs: Date.now() }))).toEqual([])
-    })
-    // Before the next backup the deletion is known from the stream alone.
-    await restored(shipped.operations, { at: { kind: 'time', ms: deletedMs + 900 } }, async (api) => {
-      expect(differences(samplesUntil(after, deletedMs + 900), await samplesOf(api, { endMs: Date.now() }))).toEqual([])
-    })
-    await restored(shipped.operations, { at: { kind: 'time', ms: afterMs } }, async (api) => {
-      expect(differences(samplesUntil(after, afterMs), await samplesOf(api, { endMs: Date.now() }))).toEqual([])
-    })
-  }, 120_000)
+    const source = await startSimulatedServer({ flags: ['--storage.tsdb.max-block-duration=6h'], alignMs: 6 * hourMs })
+    const { hours, liveTo, held, expectAt } = story(source)
+    await liveTo(6.75)
+    await source.backup()
+    expect(await rangesOf(source)).toEqual(['0-2', '2-4'])
+    await liveTo(6.85, 0.05)
+    const before = await held()
+    // In both blocks and in the head, of which a block is cut soon.
+    await deleteSeries(source.server.url, precious, { startMs: hours(1), endMs: hours(5) })
+    await liveTo(6.95, 0.05)
+    const soonAfter = await held()
+    expect(differences(before, samplesUntil(soonAfter, hours(6.85) - 1))).toHaveLength(1)
+    await expectAt(hours(6.75), before)
+
+    await liveTo(9.25)
+    await waitFor(async () => (await rangesOf(source)).join() === '0-6,6-8', { what: 'the blocks to be merged' })
+    await source.backup()
+    await liveTo(9.5, 0.25)
+    const longAfter = await held()
+    await source.server.kill()
+    await expectAt(hours(6.75), before)
+    // Before the second backup the deletion is known from the stream alone.
+    await expectAt(hours(6.92), soonAfter)
+    await expectAt(hours(8.9), longAfter)
+    await expectAt(hours(9.4), longAfter)
+  })
 })

@@ -127,6 +127,14 @@ describe.skipIf(missingPrograms('prometheus'))('a long history in the repository
     expect(after.warnings.join()).not.toContain('left out')
   })
 
+  it('does not know that where the times of the segment are damaged, and says so', async () => {
+    const { keys, damage, operations } = await copyOf()
+    await damage(keys.find((key) => /\/wal\/00000000\/.*\.times\.json$/.test(key)) ?? '')
+    const report = await expectAt(operations, hours(1.3), { deleted: false })
+    expect(report.warnings).toContainEqual(expect.stringMatching(/^1 deletions were left out/))
+    expect((await operations.verify({ readData: true })).damaged).toEqual([expect.objectContaining({ key: expect.stringContaining('times.json') })])
+  })
+
   it('leaves a deletion out that may have been made after the moment, or takes it in with includeDeletes', async () => {
     const { operations } = await copyOf()
     const left = await expectAt(operations, hours(1.15), { deleted: false })
