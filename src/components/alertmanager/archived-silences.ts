@@ -93,8 +93,8 @@ function undecodable(bytes: Uint8Array, name: StateName): string | undefined {
     readStateFile(bytes, name).records.forEach(silenceOf)
     return undefined
   } catch (error) {
-    if (error instanceof Error) return error.message
-    throw error
+    if (!(error instanceof Error) || error instanceof TypeError) throw error
+    return error.message
   }
 }
 

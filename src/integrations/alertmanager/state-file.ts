@@ -34,8 +34,9 @@ export function readStateFile(bytes: Uint8Array, kind: 'silences' | 'nflog'): St
       records.push(record)
       reader.pos += sizeBytes
     } catch (error) {
-      if (!(error instanceof RangeError) && !(error instanceof Error && /invalid|index out of range/i.test(error.message))) throw error
-      return damaged(reader.pos >= bytes.byteLength || error instanceof RangeError ? 'it ends within a record' : 'something that is no record')
+      // What the reader throws for bytes that are no message: RangeError beyond their end, Error for tags and types that there are not.
+      if (!(error instanceof Error) || error instanceof TypeError) throw error
+      return damaged(reader.pos >= bytes.byteLength ? 'it ends within a record' : 'something that is no record')
     }
   }
   return { records, damage: undefined }
