@@ -25,30 +25,48 @@ export interface KeeperContext {
   logger: Logger
 }
 
+/** Between looks at what is appended. */
 const leastPauseMs = 1000
 
 /**
  * Looks after the local log while it is shipped, whether or not a repository can be reached: notes when its bytes were first seen,
  * keeps segments from vanishing that some repository lacks, and wakes those who have enough to ship. The file system
- * tells when there is something to see; where it was silent about something, it is looked at every second.
+ * tells when there is something to see; where it was silent about something, it is looked at every second. A segment that comes is
+ * looked at (and held) at once: a server may remove the one before it a moment later.
  */
 export async function keepLog(context: KeeperContext, followers: readonly Follower[], signal: AbortSignal): Promise<void> {
   const { dataDir, intervalMs, clock } = context
   const watch = watchLog(dataDir, 'wal')
+  let beside = watchLog(dataDir, 'wbl')
   const event = new WakeUp()
-  watch.onChange = () => event.ring()
+  let pausing = false
+  let told = false
+  watch.onChange = (arrival) => {
+    if (arrival || !pausing) event.ring()
+  }
   let before: string | undefined
   try {
     for (;;) {
-      const told = watch.takeChange()
+      // A server makes its directory when it needs it.
+      if (!beside.works) beside = watchLog(dataDir, 'wbl')
+      beside.onChange = (arrival) => {
+        if (arrival) event.ring()
+      }
+      told = watch.takeChange() || told
+      watch.takeArrival()
+      beside.takeArrival()
       const seen = await lookAfter(context, followers)
       if (before !== undefined && seen !== before && !told && !watch.takeChange()) watch.distrust()
       before = seen
-      await clock.sleep(Math.min(leastPauseMs, intervalMs), signal)
-      if (watch.works && !watch.takeChange()) await event.wait(Math.max(0, intervalMs - leastPauseMs), clock, signal)
+      pausing = true
+      if (!watch.takeArrival() && !beside.takeArrival()) await event.wait(Math.min(leastPauseMs, intervalMs), clock, signal)
+      pausing = false
+      told = watch.takeChange()
+      if (watch.works && !told) await event.wait(Math.max(0, intervalMs - leastPauseMs), clock, signal)
     }
   } finally {
     watch.close()
+    beside.close()
   }
 }
 

@@ -6,8 +6,10 @@ import { systemCode } from '../errors.ts'
 export interface LogWatch {
   /** True when something happened in the log since it was last asked. */
   takeChange(): boolean
-  /** Calls back at each event, which may come many times a second. */
-  onChange: (() => void) | undefined
+  /** True when a file came or went since it was last asked. */
+  takeArrival(): boolean
+  /** Calls back at each event, which may come many times a second. `arrival`: a file came or went. */
+  onChange: ((arrival: boolean) => void) | undefined
   /** False when the file system tells of nothing: then it has to be looked at again and again. */
   readonly works: boolean
   /** It was silent about something that was seen: it is not believed any more. */
@@ -21,15 +23,18 @@ export interface LogWatch {
  */
 export function watchLog(dataDir: string, log: WalLog): LogWatch {
   let changed = false
+  let arrived = false
   let watcher: FSWatcher | undefined
   const end = () => {
     watcher?.close()
     watcher = undefined
   }
   try {
-    watcher = watch(join(dataDir, log), { persistent: false }, () => {
+    watcher = watch(join(dataDir, log), { persistent: false }, (event) => {
+      const arrival = event === 'rename'
       changed = true
-      logWatch.onChange?.()
+      arrived ||= arrival
+      logWatch.onChange?.(arrival)
     })
     watcher.on('error', end)
   } catch (error) {
@@ -39,6 +44,11 @@ export function watchLog(dataDir: string, log: WalLog): LogWatch {
     takeChange: () => {
       const was = changed
       changed = false
+      return was
+    },
+    takeArrival: () => {
+      const was = arrived
+      arrived = false
       return was
     },
     onChange: undefined,

@@ -1,4 +1,4 @@
-import { link, mkdir, open, rename } from 'node:fs/promises'
+import { link, mkdir, open, readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { PromDrError } from '../../src/errors.ts'
@@ -138,6 +138,21 @@ describe('the keeper of a log', () => {
     expect(waits.slice(from + 1)).toEqual(waits.slice(from + 1).map(() => 1000))
   })
 
+  it('goes on trusting a file system that tells of everything', async () => {
+    const dataDir = join(await temporaryDirectory('keeper'), 'data')
+    const wal = await SimulatedWal.create(dataDir)
+    const { waits, stop } = await keeping(dataDir)
+    for (let times = 0; times < 5; times += 1) {
+      const from = waits.length
+      await wal.append(10)
+      await waitFor(() => waits.length > from + 3, { what: 'some looks' })
+    }
+    const from = waits.length
+    await waitFor(() => waits.length > from + 6, { what: 'more looks' })
+    await stop()
+    expect(waits.slice(from)).toContain(9000)
+  })
+
   it('looks every second where there is nothing to watch', async () => {
     const dataDir = join(await temporaryDirectory('keeper'), 'data')
     await mkdir(dataDir)
@@ -145,6 +160,24 @@ describe('the keeper of a log', () => {
     await waitFor(() => waits.length > 5, { what: 'some looks' })
     await stop()
     expect(waits).toEqual(waits.map(() => 1000))
+  })
+
+  it('holds a segment at once when it comes, so that nothing is lost when the one before it goes', async () => {
+    const dataDir = join(await temporaryDirectory('keeper'), 'data')
+    const wal = await SimulatedWal.create(dataDir)
+    await wal.append(10)
+    // Pauses that never end by themselves: only events make it look.
+    const clock: Clock = { ...systemClock, sleep: (_, signal) => systemClock.sleep(3_600_000, signal) }
+    const stop = new AbortController()
+    const running = keepLog({ dataDir, intervalMs: 10_000, partBytes, holdBytes: 2 ** 30, growth: { wal: new LogGrowth(), wbl: new LogGrowth() }, clock, logger: silentLogger }, [{ position: () => ({ segment: 0, offset: 0 }), wake: () => undefined, wokenAt: undefined }], stop.signal)
+    const held = async () => (await readdir(join(dataDir, '.prom-dr-wal-hold', 'wal')).catch(() => [])).sort()
+    await waitFor(async () => (await held()).length === 1, { what: 'the first hold' })
+    for (const names of [['00000000', '00000001'], ['00000000', '00000001', '00000002']]) {
+      await wal.rotate(true)
+      await waitFor(async () => JSON.stringify(await held()) === JSON.stringify(names), { what: `the hold of ${names.at(-1)}` })
+    }
+    stop.abort(new Error('over'))
+    await expect(running).rejects.toThrow('over')
   })
 
   it('wakes nobody twice who cannot go on', async () => {
