@@ -3,7 +3,7 @@ import type { Operations } from './cli/operations.ts'
 import type { Config } from './config/config.ts'
 import { renderConfig } from './config/render-config.ts'
 import { composeComponents, composeEncryption } from './compose-components.ts'
-import { describeEncryption, openRepositories } from './compose-stores.ts'
+import { type OpenedRepository, describeEncryption, openRepositories } from './compose-stores.ts'
 import { defaultRetention } from './domain/retention.ts'
 import type { Progress } from './domain/progress.ts'
 import type { PrometheusVersion } from './domain/prometheus-version.ts'
@@ -13,7 +13,7 @@ import { binaryVersion } from './integrations/prometheus/prometheus-version.ts'
 import { startThrowawayServer } from './integrations/prometheus/throwaway-server.ts'
 import type { StartServer } from './operations/answer-check.ts'
 import { archive } from './operations/archive.ts'
-import { type NamedStore, backup } from './operations/backup.ts'
+import { backup } from './operations/backup.ts'
 import type { BackupRequest } from './operations/backup-report.ts'
 import type { ComponentsContext } from './operations/components-context.ts'
 import { doctor } from './operations/doctor.ts'
@@ -21,6 +21,7 @@ import { expire } from './operations/expire.ts'
 import { hold } from './operations/hold.ts'
 import { init } from './operations/init.ts'
 import { list } from './operations/list.ts'
+import { reEncrypt } from './operations/re-encrypt.ts'
 import { restoreParts } from './operations/restore-parts.ts'
 import { ship } from './operations/ship.ts'
 import { diffArchives, showFile } from './operations/show-archives.ts'
@@ -51,7 +52,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
   const clock = systemClock
   const { url, basicAuth, bearerTokenFile, tls, timeoutMs, binary = 'prometheus', dataDir } = config.prometheus
   const prometheus = createPrometheusApi({ url, timeoutMs, ...(basicAuth && { basicAuth }), ...(bearerTokenFile !== undefined && { bearerTokenFile }), ...(tls && { tls }) })
-  let opened: Promise<NamedStore[]> | undefined
+  let opened: Promise<OpenedRepository[]> | undefined
   const repositories = () => (opened ??= openRepositories(config, { logger }))
   const self = thisProcess()
   const isDead = (other: typeof self) => isDeadHere(other, self)
@@ -91,6 +92,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
       repositories: (await repositories()).map((repository) => ({ ...repository, retention: config.repositories.find(({ name }) => name === repository.name)?.retention ?? defaultRetention })),
     }, request),
     hold: async (request) => hold({ repositories: await repositories(), clock, signal }, request),
+    reEncrypt: async (request) => reEncrypt({ ...shared, repositories: await repositories(), encryption: encryption.encryption, data: config.encryption.data, scratch: components.scratch, filesAtOnce, self, isDead }, request),
     verify: async (request) => verify({ ...shared, repositories: await repositories(), scratchDir: tmpdir(), scratch: components.scratch, startServer: serverStarter(binary), opening: encryption.opening, settings: { filesAtOnce } }, request),
     restore: async (request) => restoreParts({
       ...shared, components, instance: config.instance, repositories: await repositories(), startServer: serverStarter(binary), opening: encryption.opening, decidedAtMs: surroundings.decidedAtMs,

@@ -5,6 +5,7 @@ import type { ExpireReport, ExpireRequest } from '../operations/expire-report.ts
 import type { HoldReport, HoldRequest } from '../operations/hold-report.ts'
 import type { InitReport, InitRequest } from '../operations/init-report.ts'
 import type { ListReport, ListRequest } from '../operations/list-report.ts'
+import type { ReEncryptReport, ReEncryptRequest } from '../operations/re-encrypt-report.ts'
 import type { RestorePartsReport, RestorePartsRequest } from '../operations/restore-components-report.ts'
 import type { ShipReport, ShipRequest } from '../operations/ship-report.ts'
 import type { DiffReport, DiffRequest, ShowFileRequest, ShownFile } from '../operations/show-archives-report.ts'
@@ -28,6 +29,7 @@ export interface Operations {
   restore(request: RestorePartsRequest): Promise<RestorePartsReport>
   hold(request: HoldRequest): Promise<HoldReport>
   expire(request: ExpireRequest): Promise<ExpireReport>
+  reEncrypt(request: ReEncryptRequest): Promise<ReEncryptReport>
   /** Releases connections; called once, also after a failure. */
   close(): Promise<void>
 }

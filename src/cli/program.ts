@@ -8,6 +8,7 @@ import { expireCommand } from './commands/expire.ts'
 import { holdCommand } from './commands/hold.ts'
 import { initCommand } from './commands/init.ts'
 import { listCommand } from './commands/list.ts'
+import { repositoryCommand } from './commands/repository.ts'
 import { restoreCommand } from './commands/restore.ts'
 import { shipCommand } from './commands/ship.ts'
 import { showCommand } from './commands/show.ts'
@@ -25,7 +26,7 @@ export interface ProgramParts {
 }
 
 /** Every verb, in the order of a host's life. */
-const verbs = [initCommand, doctorCommand, backupCommand, archiveCommand, shipCommand, statusCommand, listCommand, showCommand, verifyCommand, restoreCommand, expireCommand, holdCommand]
+const verbs = [initCommand, doctorCommand, backupCommand, archiveCommand, shipCommand, statusCommand, listCommand, showCommand, verifyCommand, restoreCommand, expireCommand, holdCommand, repositoryCommand]
 
 /** The commander program. It never exits: what it would exit for is thrown as a CommanderError. */
 export function buildProgram(parts: ProgramParts): Command {

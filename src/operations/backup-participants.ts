@@ -13,7 +13,7 @@ export interface Participant extends NamedStore {
 }
 
 /** What makes a recovery point, of the TSDB or of components alone. */
-export type ParticipantContext = Pick<BackupContext, 'instance' | 'repositories' | 'self' | 'isDead' | 'clock' | 'logger' | 'signal'>
+export type ParticipantContext = Pick<BackupContext, 'instance' | 'repositories' | 'components' | 'self' | 'isDead' | 'clock' | 'logger' | 'signal'>
 
 export interface ParticipantRequest {
   /** Names of configured repositories; empty means all. */
@@ -32,7 +32,7 @@ export async function openParticipants(context: ParticipantContext, request: Par
   const chosen = chooseRepositories(context.repositories, request.repositories)
   const opened = await Promise.all(chosen.map(async ({ name, store }): Promise<Participant | undefined> => {
     try {
-      await readOrCreateFormat(store, context.clock.now(), { signal })
+      await readOrCreateFormat(store, context.clock.now(), { recipients: context.components?.encryption?.recipients, signal })
       await claimInstance(store, instance, { identity: { machineId: self.machineId, ...(await request.identityFor(store)) }, adopt: request.adopt, signal })
       const lease = await acquireLease({ store, instance, verb: 'backup', holder: self, isDead: context.isDead, signal })
       try {

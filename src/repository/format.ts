@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import { PromDrError, hasCode } from '../errors.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
-import { createDocument, readDocument, signalOf } from './documents.ts'
+import { createDocument, putDocument, readDocument, signalOf } from './documents.ts'
 import { formatKey, instancesPrefix } from './layout.ts'
 
 /** The newest format of a repository that this version reads and writes. */
@@ -39,20 +39,34 @@ export async function readFormat(store: ObjectStore, options: { signal?: AbortSi
   }
 }
 
-/** As `readFormat`, and makes the repository where nothing is stored yet. Of two first writers one wins, both go on. */
-export async function readOrCreateFormat(store: ObjectStore, now: Date, options: { signal?: AbortSignal | undefined } = {}): Promise<RepositoryFormat> {
+/**
+ * As `readFormat`, and makes the repository where nothing is stored yet. Of two first writers one wins, both go on. The first
+ * recipients are recorded; others than those are `re-encrypt`'s to record, when nothing is sealed for the old ones any more.
+ */
+export async function readOrCreateFormat(store: ObjectStore, now: Date, options: { recipients?: readonly string[] | undefined; signal?: AbortSignal | undefined } = {}): Promise<RepositoryFormat> {
+  const { recipients = [] } = options
   try {
-    return await readFormat(store, options)
+    const format = await readFormat(store, options)
+    if (format.recipients.length > 0 || recipients.length === 0) return format
+    await recordRecipients(store, recipients, options)
+    return { ...format, recipients: [...recipients] }
   } catch (error) {
     if (!hasCode(error, 'REPOSITORY_NOT_FOUND')) throw error
   }
-  const fresh = { version: formatVersion, repositoryId: randomUUID(), createdAt: now.toISOString(), encryption: { recipients: [] } }
+  const fresh = { version: formatVersion, repositoryId: randomUUID(), createdAt: now.toISOString(), encryption: { recipients: [...recipients] } }
   try {
     await createDocument(store, formatKey, fresh, options)
   } catch (error) {
     if (!hasCode(error, 'OBJECT_EXISTS')) throw error
   }
   return readFormat(store, options)
+}
+
+/** Notes whom everything in the repository is sealed for. */
+export async function recordRecipients(store: ObjectStore, recipients: readonly string[], options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+  const document = await readDocument(store, formatKey, formatSchema, { ...options, newestVersion: formatVersion })
+  if (document.encryption.recipients.join() === recipients.join()) return
+  await putDocument(store, formatKey, { ...document, encryption: { ...document.encryption, recipients: [...recipients] } }, options)
 }
 
 /** A repository that lost its first object is damaged: making a new one over it would hide that. */

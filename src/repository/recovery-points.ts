@@ -2,9 +2,9 @@ import pLimit from 'p-limit'
 import { isRecoveryPointId } from '../domain/recovery-point.ts'
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
-import { createDocument, readDocument, signalOf } from './documents.ts'
+import { createDocument, putDocument, readDocument, signalOf } from './documents.ts'
 import { documentName, instancesPrefix, isInstanceName, recoveryPointKey, recoveryPointsPrefix } from './layout.ts'
-import { type StoredRecoveryPoint, fromManifest, manifestSchema, manifestVersion, toManifest } from './recovery-point-schema.ts'
+import { type Manifest, type StoredRecoveryPoint, fromManifest, manifestSchema, manifestVersion, toManifest } from './recovery-point-schema.ts'
 
 interface Options {
   signal?: AbortSignal | undefined
@@ -47,6 +47,21 @@ export async function readRecoveryPoint(store: ObjectStore, instance: string, re
     })
   }
   return fromManifest(manifest)
+}
+
+export type { Manifest } from './recovery-point-schema.ts'
+
+/** A manifest as it is stored, with what a newer program may have added to it. @throws as `readRecoveryPoint` */
+export async function readManifest(store: ObjectStore, instance: string, request: { id: string } & Options): Promise<Manifest> {
+  await readRecoveryPoint(store, instance, request)
+  return readDocument(store, recoveryPointKey(instance, request.id), manifestSchema, { ...request, newestVersion: manifestVersion })
+}
+
+/** Puts a manifest in the place of itself: for what it names elsewhere now. Only for the holder of the instance's leases of backup and expire. */
+export async function rewriteManifest(store: ObjectStore, manifest: Manifest, options: Options = {}): Promise<void> {
+  const issue = manifestSchema.safeParse(manifest).error?.issues[0]
+  if (issue !== undefined) throw new PromDrError('INTERNAL', `the manifest of ${manifest.instance}/${manifest.id} could not be read again: ${issue.path.join('.')}: ${issue.message}`)
+  await putDocument(store, recoveryPointKey(manifest.instance, manifest.id), manifest, options)
 }
 
 export interface RecoveryPoints {

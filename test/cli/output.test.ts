@@ -3,7 +3,7 @@ import { expectGolden } from '../support/golden.ts'
 import { componentsRestored, damagedVerifyReport, refusedPlan, restoreReport, shownFiles, verifyReport } from './reports.ts'
 import { runInProcess } from './terminal.ts'
 
-const verbs = ['init', 'doctor', 'backup', 'archive', 'ship', 'status', 'list', 'show', 'verify', 'restore', 'expire', 'hold', 'completion']
+const verbs = ['init', 'doctor', 'backup', 'archive', 'ship', 'status', 'list', 'show', 'verify', 'restore', 'expire', 'hold', 'repository', 'completion']
 const id = '20261121T030000Z-79535b5f'
 
 describe('help', () => {
@@ -50,6 +50,7 @@ describe('reports for people', () => {
     ['restore-plan', ['restore', '--at', 'latest', '--dry-run'], { restore: async () => refusedPlan }],
     ['expire', ['expire'], {}],
     ['hold', ['hold', id, '--until', '90d', '--reason', 'incident 4711'], {}],
+    ['re-encrypt', ['repository', 're-encrypt'], {}],
     ['doctor', ['doctor'], {}],
     ['init', ['init'], {}],
     ['empty-list', ['list'], { list: async () => ({ instances: [], damaged: [], unreachable: [] }) }],

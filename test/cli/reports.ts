@@ -3,6 +3,7 @@ import type { BackupReport } from '../../src/operations/backup-report.ts'
 import type { DoctorReport } from '../../src/operations/doctor-report.ts'
 import type { ExpireReport } from '../../src/operations/expire-report.ts'
 import type { HoldReport } from '../../src/operations/hold-report.ts'
+import type { ReEncryptReport } from '../../src/operations/re-encrypt-report.ts'
 import type { InitReport } from '../../src/operations/init-report.ts'
 import type { ListReport } from '../../src/operations/list-report.ts'
 import type { ComponentsOnlyReport } from '../../src/operations/restore-components-report.ts'
@@ -170,6 +171,15 @@ export const expireReport: ExpireReport = {
     { name: 'second', url: 's3://monitoring-dr/us', ok: false, instances: [], retention: { keepLast: 1, keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 }, removed: 0, kept: 0, markedBlocks: 0, deletedBlocks: 0, markedObjects: 0, deletedObjects: 0, freedBytes: 0, waitingBytes: 0, nextRemovalAt: null, error: { code: 'STORE_UNREACHABLE', message: 'it did not answer', hint: 'is the network up?' } },
   ],
   warnings: [],
+}
+
+export const reEncryptReport: ReEncryptReport = {
+  recipients: ['age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p'],
+  repositories: [
+    { name: 'primary', url: 's3://monitoring-dr/eu', ok: true, archives: 12, objects: 340, manifests: 96, bytes: 12_345_678_901, unchanged: 3, failed: [] },
+    { name: 'near', url: 'file:///near', ok: false, archives: 0, objects: 1, manifests: 0, bytes: 4_096, unchanged: 0, failed: [{ key: 'blocks/01KAJ0000000000000000000AB/index', code: 'KEY_MISSING', reason: 'it is sealed for age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg; no identity in /etc/prom-dr/key.txt opens it' }] },
+    { name: 'second', url: 's3://monitoring-dr/us', ok: false, archives: 0, objects: 0, manifests: 0, bytes: 0, unchanged: 0, failed: [], error: { code: 'LOCKED', message: 'a backup of instance prom-a is running' } },
+  ],
 }
 
 export const holdReport: HoldReport = {

@@ -42,6 +42,12 @@ describe('what a command asks for', () => {
     }
   })
 
+  test('repository re-encrypt', async () => {
+    expect(await requestOf(['repository', 're-encrypt', '-r', 'near'])).toEqual({ repositories: ['near'] })
+    expect((await runInProcess(['repository', 're-encrypt'])).code).toBe(3)
+    expect((await runInProcess(['repository', 'explode'])).code).toBe(2)
+  })
+
   test('verify', async () => {
     expect(await requestOf(['verify'])).toEqual({ ids: [], repositories: [], readData: false, startServer: false })
     expect(await requestOf(['verify', id, '20261121T030000Z-00000000', '--start-server', '--read-data'])).toEqual({ ids: [id, '20261121T030000Z-00000000'], repositories: [], readData: true, startServer: true })

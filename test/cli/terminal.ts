@@ -4,7 +4,7 @@ import type { Operations } from '../../src/cli/operations.ts'
 import { runCli } from '../../src/cli/run-cli.ts'
 import { loadConfig } from '../../src/config/load-config.ts'
 import { memoryFiles } from '../config/memory-files.ts'
-import { archiveReport, backupReport, diffReport, doctorReport, expireReport, holdReport, initReport, listReport, restoreReport, shipReport, showReport, statusReport, verifyReport } from './reports.ts'
+import { archiveReport, backupReport, diffReport, doctorReport, expireReport, holdReport, initReport, listReport, reEncryptReport, restoreReport, shipReport, showReport, statusReport, verifyReport } from './reports.ts'
 
 /** A stream that keeps what is written to it. */
 export class Screen extends Writable {
@@ -52,7 +52,7 @@ export interface Scene {
   now?: Date
 }
 
-const reports = { init: initReport, doctor: doctorReport, backup: backupReport, archive: archiveReport, ship: shipReport, status: statusReport, list: listReport, show: showReport, diff: diffReport, verify: verifyReport, restore: restoreReport, hold: holdReport, expire: expireReport }
+const reports = { init: initReport, doctor: doctorReport, backup: backupReport, archive: archiveReport, ship: shipReport, status: statusReport, list: listReport, show: showReport, diff: diffReport, verify: verifyReport, restore: restoreReport, hold: holdReport, expire: expireReport, reEncrypt: reEncryptReport }
 
 /** Runs the command line in this process, with operations that answer canned reports and keep what they were asked. */
 export async function runInProcess(argv: readonly string[], scene: Scene = {}): Promise<Outcome> {

@@ -3,9 +3,13 @@ import { mkdir, readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { noProgress } from '../../src/domain/progress.ts'
+import { reEncrypt } from '../../src/operations/re-encrypt.ts'
 import { isDataKey } from '../../src/repository/data-keys.ts'
 import { createEncryptingStore } from '../../src/stores/encrypting-store.ts'
 import { createFileStore } from '../../src/stores/file-store.ts'
+import { silentLogger } from '../../src/system/logger.ts'
+import { isDeadHere, thisProcess } from '../../src/system/machine.ts'
 import { type KeyPair, ageWith, newKeyPair, sealingWith, writeIdentityFile } from '../support/age.ts'
 import { keysOf } from '../support/bodies.ts'
 import { makeBlocks } from '../support/blocks.ts'
@@ -81,8 +85,8 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a repository with en
     })
   })
 
-  it('keeps what was stored before readable, also when encryption is switched off again', async () => {
-    const { server, root } = await serverWithHistory()
+  it('keeps what was stored before readable, also when encryption is switched off again, and seals it for another key', async () => {
+    const { server, parent, root } = await serverWithHistory()
     const plain = await operationsOn(server.api, encrypted(root, pair, { write: false })).backup({ head: 'always' })
     expect((await keysOf(createFileStore({ root }))).filter((key) => key.endsWith('.age'))).toEqual([])
     const sealed = await operationsOn(server.api, encrypted(root, pair)).backup({ head: 'always' })
@@ -94,6 +98,19 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a repository with en
       const report = await operations.restore(join(await temporaryDirectory('mixed'), 'data'), { at: { kind: 'recovery-point', id: recoveryPoint.id } })
       expect(report).toMatchObject({ answers: { equal: true } })
     }
+
+    const fresh = await newKeyPair()
+    const both = await writeIdentityFile(parent, pair.identity, fresh.identity)
+    const self = thisProcess()
+    const { repositories: [result] } = await reEncrypt({
+      repositories: [{ name: 'primary', store: encrypted(root, fresh, { identityFile: both }) }], encryption: ageWith([fresh.recipient], { identityFile: both }), data: true, filesAtOnce: 4,
+      scratch: { parent, self, isDead: () => false }, self, isDead: (other) => isDeadHere(other, self), logger: silentLogger, progress: noProgress, signal: new AbortController().signal,
+    }, { repositories: [] })
+    expect(result).toMatchObject({ ok: true, failed: [], unchanged: 0 })
+    expect((await keysOf(createFileStore({ root }))).filter(isDataKey)).toEqual([])
+    const onlyFresh = { identityFile: await writeIdentityFile(parent, fresh.identity) }
+    const after = operationsOn(server.api, encrypted(root, fresh, onlyFresh), { opening: ageWith([], onlyFresh) })
+    expect(await after.verify({ readData: true, startServer: true })).toMatchObject({ ok: true, damaged: [], checkedRecoveryPoints: 3, answers: [{ equal: true }] })
   })
 
   it.skipIf(missingPrograms('age', 'brotli', 'jq', 'bash'))('can be opened by hand as runbooks/encryption.md shows', async () => {

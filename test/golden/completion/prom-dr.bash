@@ -49,11 +49,12 @@ _prom_dr() {
     "hold --reason") return ;;
     "hold -i"|"hold --instance") return ;;
     "hold -r"|"hold --repository") return ;;
+    "repository -r"|"repository --repository") return ;;
     *" -c"|*" --config") COMPREPLY=($(compgen -f -- "$current")); return ;;
     *" --log-level") COMPREPLY=($(compgen -W 'fatal error warn info debug trace silent' -- "$current")); return ;;
   esac
   case "$verb" in
-    '') words='init doctor backup archive ship status list show verify restore expire hold completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    '') words='init doctor backup archive ship status list show verify restore expire hold repository completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     init) words='-o --output --stdout -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     doctor) words='-c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     backup) words='--head --adopt -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
@@ -66,8 +67,9 @@ _prom_dr() {
     restore) words='--at -t --target --only --all -i --instance -r --repository -n --dry-run --replace --nearest --generation --include-deletes --later-blocks --components-target --force --part --start --owner --retention --side-instance --disaster-at -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     expire) words='--apply -i --instance --all-instances -r --repository --keep-last --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     hold) words='--until --reason --release -i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    repository) words='re-encrypt -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     completion) words='bash zsh fish -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
-    help) words='init doctor backup archive ship status list show verify restore expire hold completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    help) words='init doctor backup archive ship status list show verify restore expire hold repository completion help -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }
