@@ -1,6 +1,7 @@
-import type { Dirent, Stats } from 'node:fs'
+import { type Dirent, type Stats, lstatSync, readdirSync } from 'node:fs'
 import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { unlessMissing } from './file-errors.ts'
 import { type FilePaths, temporaryFolder } from './file-paths.ts'
 import { throwIfInterrupted } from './interruption.ts'
@@ -10,6 +11,12 @@ import type { StoredObject } from './object-store.ts'
 /** How many entries may be read ahead of the one that is handed out: bounds both memory and open calls. */
 const readAheadEntries = 512
 const siblingsAhead = 32
+/** Asking a thread costs about as much: what the system answers faster on average is asked for directly. */
+const quickMs = 0.1
+/** How many looks are left to threads after slow ones, before one is tried directly again. */
+const slowLooks = 512
+/** How many direct looks there are before everybody else gets a turn. */
+const turnLooks = 256
 
 interface FileNode {
   kind: 'file'
@@ -26,10 +33,14 @@ interface FolderNode {
 
 type TreeNode = FileNode | FolderNode
 
-/** Every file below the root whose key starts with `prefix`, in key order, reading ahead in parallel. */
+/**
+ * Every file below the root whose key starts with `prefix`, in key order. What the system has at hand is looked at directly, from
+ * a slow disk or a network mount it is read ahead in parallel.
+ */
 export async function* listFiles(paths: FilePaths, prefix: string, signal?: AbortSignal): AsyncGenerator<StoredObject, void, undefined> {
   checkPrefix(prefix)
   const { root } = paths
+  const pace = createPace()
   let aheadEntries = 0
 
   function start(node: TreeNode): void {
@@ -54,27 +65,73 @@ export async function* listFiles(paths: FilePaths, prefix: string, signal?: Abor
     for (let index = from; index < Math.min(from + siblingsAhead, nodes.length) && aheadEntries < readAheadEntries; index++) start(nodes[index]!)
   }
 
-  async function* walk(nodes: TreeNode[]): AsyncGenerator<StoredObject, void, undefined> {
-    for (const [index, node] of nodes.entries()) {
-      throwIfInterrupted(signal)
-      start(node)
-      startNext(nodes, index + 1)
-      if (node.kind === 'folder') {
-        const children = await node.children!
-        aheadEntries--
-        delete node.children
-        yield* walk(children)
-        continue
-      }
-      const status = await node.status!
-      aheadEntries--
-      delete node.status
-      if (status?.isFile()) yield { key: node.key, sizeBytes: status.size, modifiedAt: status.mtime }
-    }
+  async function childrenOf(node: FolderNode): Promise<TreeNode[]> {
+    if (node.children === undefined) return readFolder(root, node.key, prefix, pace)
+    aheadEntries--
+    return node.children
+  }
+
+  async function statusOf(node: FileNode): Promise<Stats | undefined> {
+    const path = join(root, node.key)
+    if (node.status === undefined) return unlessMissing('read', path, async () => pace.timed(() => lstatSync(path)))
+    aheadEntries--
+    return node.status
   }
 
   const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1)
-  if (await paths.checkContained(join(root, folder, 'any'))) yield* walk(await readFolder(root, folder, prefix))
+  if (!(await paths.checkContained(join(root, folder, 'any')))) return
+  // The folders that we are in. Not a generator in a generator: each hands on what the next one gives, at a price for each object.
+  const levels = [{ nodes: await readFolder(root, folder, prefix), next: 0 }]
+  for (let level = levels[0]; level !== undefined; level = levels.at(-1)) {
+    throwIfInterrupted(signal)
+    const node = level.nodes[level.next++]
+    if (node === undefined) {
+      levels.pop()
+      continue
+    }
+    if (!(await pace.isQuick())) {
+      start(node)
+      startNext(level.nodes, level.next)
+    }
+    if (node.kind === 'folder') {
+      levels.push({ nodes: await childrenOf(node), next: 0 })
+      delete node.children
+      continue
+    }
+    const status = await statusOf(node)
+    delete node.status
+    if (status?.isFile()) yield { key: node.key, sizeBytes: status.size, modifiedAt: status.mtime }
+  }
+}
+
+interface Pace {
+  /** Whether the next look may be a direct one. */
+  isQuick(): Promise<boolean>
+  timed<T>(look: () => T): T
+}
+
+function createPace(): Pace {
+  let meanMs = 0
+  let looks = 0
+  let slowUntil = 0
+  return {
+    async isQuick() {
+      looks++
+      if (looks < slowUntil) return false
+      if (looks % turnLooks === 0) await setImmediate()
+      return true
+    },
+    timed(look) {
+      const startedMs = performance.now()
+      const result = look()
+      meanMs += (performance.now() - startedMs - meanMs) / 8
+      if (meanMs > quickMs) {
+        slowUntil = looks + slowLooks
+        meanMs = 0
+      }
+      return result
+    },
+  }
 }
 
 /** The distinct next segments below `prefix` that have files below them. */
@@ -101,9 +158,10 @@ async function hasFiles(root: string, folder: string): Promise<boolean> {
  * Entries in the order of the keys below them: a folder sorts as its name and '/', so `a-` comes before `a/`.
  * Symbolic links and special files are no objects and are left out.
  */
-async function readFolder(root: string, folder: string, prefix: string): Promise<TreeNode[]> {
+async function readFolder(root: string, folder: string, prefix: string, pace?: Pace): Promise<TreeNode[]> {
   const path = join(root, folder)
-  const entries: Dirent[] = (await unlessMissing('list', path, () => readdir(path, { withFileTypes: true }))) ?? []
+  const look = async (): Promise<Dirent[]> => (pace === undefined ? readdir(path, { withFileTypes: true }) : pace.timed(() => readdirSync(path, { withFileTypes: true })))
+  const entries = (await unlessMissing('list', path, look)) ?? []
   const nodes: TreeNode[] = []
   for (const entry of entries) {
     if (entry.isDirectory()) {
