@@ -94,9 +94,10 @@ async function readFile(file: StoredBlockFile, unit: BlockUnit, request: ReadChe
 
 async function stream<Result>(request: ReadCheckRequest, key: string, intake: FileIntake<Result>): Promise<Result | undefined> {
   const { body } = await request.store.get(key, { signal: request.signal })
-  for await (const piece of body) {
-    intake.take(piece as Buffer)
-    request.progress.advance((piece as Buffer).length)
+  for await (const piece of body as AsyncIterable<Buffer>) {
+    const { length } = piece
+    intake.takeAndRecycle(piece)
+    request.progress.advance(length)
   }
   return intake.end()
 }

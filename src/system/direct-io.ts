@@ -17,6 +17,8 @@ const wasmPageBytes = 65_536
 
 const free: Buffer[] = []
 let slabs = 0
+/** A slab is gone when nobody has any of it, free or lent: memory that is not recycled only has to wait for the garbage collector. */
+const goneSlabs = new FinalizationRegistry(() => slabs--)
 /** Of each slab, the pieces of files that are in the hands of others: their lengths by their offsets. */
 const lent = new WeakMap<ArrayBufferLike, Map<number, number>>()
 
@@ -33,6 +35,7 @@ function addSlab(): void {
     const pages = (slabBuffers * transferBytes) / wasmPageBytes
     const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages })
     lent.set(buffer, new Map())
+    goneSlabs.register(buffer, undefined)
     for (let index = slabBuffers - 1; index >= 0; index--) free.push(Buffer.from(buffer, index * transferBytes, transferBytes))
   } catch (error) {
     if (!(error instanceof RangeError)) throw error

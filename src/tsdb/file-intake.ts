@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { PromDrError } from '../errors.ts'
+import { recycle } from '../system/direct-io.ts'
 import type { StreamChecker } from './stream-checker.ts'
 
 /** What a file is known to be before it arrives. */
@@ -37,6 +38,12 @@ export class FileIntake<Result> {
     if (this.#bytes > this.#expected.sizeBytes) throw this.#damaged(`it has more than ${this.#expected.sizeBytes} bytes`)
     this.#hash.update(piece)
     this.#checker?.write(piece)
+  }
+
+  /** For a piece that nobody looks at afterwards. */
+  takeAndRecycle(piece: Uint8Array): void {
+    this.take(piece)
+    recycle(piece)
   }
 
   end(): Result | undefined {
