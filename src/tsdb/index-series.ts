@@ -14,8 +14,16 @@ const checksumBytes = 4
  */
 export type SeriesVisitor = (series: { ref: number; labels(): number[]; chunks: ChunkRanges }) => void
 
+/** Sees a chunk: its first and last sample's times, and where it lies (`chunkPlace`). */
+export type ChunkVisitor = (firstMs: number, lastMs: number, ref: number) => void
+
 /** Calls `visit` for each chunk of the series; to be used before the next series is seen. */
-export type ChunkRanges = (visit: (firstMs: number, lastMs: number) => void) => void
+export type ChunkRanges = (visit: ChunkVisitor) => void
+
+/** Where a chunk lies by its reference: the file (`chunks/000001` is number 1) and the byte that it begins at. */
+export function chunkPlace(ref: number): { file: string; offset: number } {
+  return { file: `chunks/${String(Math.floor(ref / 2 ** 32) + 1).padStart(6, '0')}`, offset: ref % 2 ** 32 }
+}
 
 /**
  * Shows every series of a block's index (Prometheus, tsdb/docs/format/index.md, versions 1 to 3). Only the series are read, a mebibyte
@@ -84,19 +92,21 @@ function readLabels(cursor: Cursor, bodyEnd: number): number[] {
 }
 
 /** The chunks of the series whose body the cursor is in. */
-function visitChunks(cursor: Cursor, bodyEnd: number, visit: (firstMs: number, lastMs: number) => void): void {
+function visitChunks(cursor: Cursor, bodyEnd: number, visit: ChunkVisitor): void {
   for (let labels = uvarint(cursor); labels > 0 && cursor.at <= bodyEnd; labels -= 1) {
     uvarint(cursor)
     uvarint(cursor)
   }
   let lastMs = 0
+  let ref = 0
   const chunks = uvarint(cursor)
   for (let nth = 0; nth < chunks && cursor.at <= bodyEnd; nth += 1) {
     const first = uvarint(cursor)
     const firstMs = lastMs + (nth === 0 ? unzigzag(first) : first)
     lastMs = firstMs + uvarint(cursor)
-    uvarint(cursor)
-    visit(firstMs, lastMs)
+    const place = uvarint(cursor)
+    ref += nth === 0 ? place : unzigzag(place)
+    visit(firstMs, lastMs, ref)
   }
 }
 
