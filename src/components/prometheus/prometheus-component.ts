@@ -48,7 +48,7 @@ export function createPrometheusComponent(context: PrometheusComponentContext): 
       if (options.dryRun) return restored
       const placed = Object.keys(layout.files).map((path) => placeOf(path, layout, dirname(server.configFile)))
       if (restored.actions.length === 0 && !(await isBehind(api, placed, options.signal))) return restored
-      const taken = await takeOver({ api, reload: settings.reload, clock: context.clock, signal: options.signal })
+      const taken = await takeOver({ api, reload: settings.reload, known: broken, clock: context.clock, signal: options.signal })
       return { ...restored, actions: [...restored.actions, ...taken.actions], warnings: [...restored.warnings, ...taken.warnings] }
     },
   }

@@ -8,6 +8,8 @@ export interface TakeOverRequest {
   api: PrometheusApi
   /** Argv; default: the server's lifecycle API. */
   reload: readonly string[] | undefined
+  /** What is known to be wrong with the files: a server gives its reasons in its log alone. */
+  known: readonly string[]
   clock: Clock
   signal: AbortSignal
 }
@@ -26,16 +28,16 @@ const pollMs = 200
  * @throws COMPONENT_FAILED with its reason, when it refuses it: it goes on with what it had
  */
 export async function takeOver(request: TakeOverRequest): Promise<TakenOver> {
-  const { api, reload, signal } = request
+  const { api, reload, known, signal } = request
   try {
     if (reload !== undefined) return await reloadByCommand(request, reload)
     const answer = await api.reload({ signal })
-    if (answer.outcome === 'failed') throw refused(answer.reason)
+    if (answer.outcome === 'failed') throw refused(answer.reason, known)
     if (answer.outcome === 'off') {
       return { actions: [], warnings: ['Prometheus has not taken the files over yet: it was started without --web.enable-lifecycle; send it SIGHUP (systemctl reload prometheus), or set components.prometheus.reload'] }
     }
     if ((await api.runtimeInfo({ signal })).reloadConfigSuccess) return { actions: ['had Prometheus read its configuration: it accepted it'], warnings: [] }
-    throw refused('its runtime information says that the last reload failed')
+    throw refused('its runtime information says that the last reload failed', known)
   } catch (error) {
     if (hasCode(error, 'PROMETHEUS_UNAUTHORIZED', 'PROMETHEUS_BAD_RESPONSE')) {
       throw new PromDrError('COMPONENT_FAILED', `the files are in place, but it is not known whether Prometheus took them over: ${error.message}`, { hint: error.hint ?? 'have it reload its configuration by hand', cause: error })
@@ -58,7 +60,7 @@ export async function isBehind(api: PrometheusApi, paths: readonly string[], sig
   }
 }
 
-async function reloadByCommand({ api, clock, signal }: TakeOverRequest, argv: readonly string[]): Promise<TakenOver> {
+async function reloadByCommand({ api, known, clock, signal }: TakeOverRequest, argv: readonly string[]): Promise<TakenOver> {
   const [file = '', ...args] = argv
   const startedMs = Math.floor(clock.now().getTime() / 1000) * 1000
   const { exitCode, stderr } = await runProgram(file, args, { timeoutMs: commandTimeoutMs, signal })
@@ -66,14 +68,14 @@ async function reloadByCommand({ api, clock, signal }: TakeOverRequest, argv: re
   const actions = [`ran ${argv.join(' ')}`]
   for (const untilMs = clock.monotonicMs() + confirmTimeoutMs; clock.monotonicMs() < untilMs; await clock.sleep(pollMs, signal)) {
     const { reloadConfigSuccess, lastConfigTime } = await api.runtimeInfo({ signal })
-    if (!reloadConfigSuccess) throw refused('its runtime information says that the last reload failed')
+    if (!reloadConfigSuccess) throw refused('its runtime information says that the last reload failed', known)
     if (lastConfigTime.getTime() >= startedMs) return { actions: [...actions, 'Prometheus has read its configuration: it accepted it'], warnings: [] }
   }
   return { actions, warnings: [`Prometheus has not read its configuration within ${confirmTimeoutMs / 1000} s after ${argv.join(' ')}: see its log`] }
 }
 
-function refused(reason: string): PromDrError {
-  return new PromDrError('COMPONENT_FAILED', `the files are in place, but Prometheus refuses them and goes on with what it had: ${reason}`, {
+function refused(reason: string, known: readonly string[]): PromDrError {
+  return new PromDrError('COMPONENT_FAILED', `the files are in place, but Prometheus refuses them and goes on with what it had: ${[reason, ...known].join('; ')}`, {
     hint: 'its log says more; what was replaced lies in .prom-dr-replaced-<time> beside the configuration file',
   })
 }

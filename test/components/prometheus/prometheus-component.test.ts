@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, readdir, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, readFile, readdir, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { describe, expect, it } from 'vitest'
@@ -9,11 +9,12 @@ import { type PrometheusServer, startPrometheus } from '../../../src/integration
 import { binaryVersion } from '../../../src/integrations/prometheus/prometheus-version.ts'
 import { createPrometheusApi } from '../../../src/integrations/prometheus/http-prometheus-api.ts'
 import { systemClock } from '../../../src/system/clock.ts'
+import { makeCertificates } from '../../support/certificates.ts'
 import { atEndOfFile, temporaryDirectory } from '../../support/cleanup.ts'
 import { emptyDirectory, readFiles, ruleFile, writeFiles } from '../../support/configuration-files.ts'
 import { startHttpServer } from '../../support/http-server.ts'
 import { rejectionOf } from '../../support/operations.ts'
-import { missingPrograms, prometheusBinary, promtoolBinary, waitFor } from '../../support/prometheus.ts'
+import { missingPrograms, needPrograms, prometheusBinary, promtoolBinary, waitFor } from '../../support/prometheus.ts'
 
 const { signal } = new AbortController()
 const plain = { secrets: false, signal }
@@ -172,13 +173,17 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('the prometheus compo
 
   it('refuses to install what promtool refuses, and says what the server thinks of it when forced', async () => {
     const stack = await startStack()
-    const into = await collected(stack)
+    const [into, rules] = [await collected(stack), await collected(stack)]
     await writeFile(join(into, 'prometheus.yml'), 'scrape_configs: [{job_name: a, no_such_field: 1}]\n')
     const before = await installed(stack, { aside: true })
     expect(await rejectionOf(stack.component.restore(into, wanted))).toMatchObject({ code: 'COMPONENT_REFUSED', message: expect.stringMatching(/no_such_field/) })
     expect(await installed(stack, { aside: true })).toEqual(before)
     expect(await rejectionOf(stack.component.restore(into, { ...wanted, force: true }))).toMatchObject({ code: 'COMPONENT_FAILED', message: expect.stringMatching(/refuses them.*no_such_field/s) })
     expect(await readFile(stack.configFile, 'utf8')).toContain('no_such_field')
+
+    // Of rules the server itself says only that there were errors.
+    await writeFile(join(rules, 'rules/a.yml'), 'groups: [{name: a, rules: [{record: x, expr: "sum("}]}]')
+    expect(await rejectionOf(stack.component.restore(rules, { ...wanted, force: true }))).toMatchObject({ code: 'COMPONENT_FAILED', message: expect.stringMatching(/refuses them.*rules\/a\.yml.*parse error/s) })
   })
 
   it('writes nowhere but where this machine\'s own configuration says, whatever the archive holds', async () => {
@@ -273,6 +278,31 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('the prometheus compo
     await component.restore(into, wanted)
     expect(await readFile(join(stack.etc, 'rules/b.yml'), 'utf8')).toBe(ruleFile('b'))
     expect(await rulesOf(stack.server)).toEqual(['a', 'b'])
+  })
+
+  it('judges a web configuration with the certificates beside it, and says where they are not in the archive', async (context) => {
+    needPrograms(context, 'openssl')
+    const certificates = await makeCertificates(await temporaryDirectory('certificates'))
+    const root = await temporaryDirectory('web')
+    await writeFiles(root, { 'prometheus.yml': '', 'tls/web.yml': stringify({ tls_server_config: { cert_file: 'server.crt', key_file: 'server.key' } }) })
+    for (const [from, to] of [[certificates.server.certFile, 'server.crt'], [certificates.server.keyFile, 'server.key']] as const) await copyFile(from, join(root, 'tls', to))
+    const server = await startPrometheus({
+      binary: prometheusBinary(), dataDir: join(root, 'data'), config: { file: join(root, 'prometheus.yml') }, logFile: join(root, 'log'), readyTimeoutMs: 40_000,
+      flags: [`--web.config.file=${join(root, 'tls/web.yml')}`], access: { tls: { caFile: certificates.caFile } },
+    })
+    atEndOfFile(() => server.kill())
+    const component = createPrometheusComponent({ api: server.api, settings: { promtool: promtoolBinary() }, clock: systemClock })
+    const levels = async (options: typeof sealed) => {
+      const into = await emptyDirectory(root)
+      const { leftOut } = await component.collect(into, options)
+      const findings = await component.check(into, { signal })
+      return { into, leftOut: leftOut.map(({ path }) => path), web: findings.find(({ name }) => name === 'web configuration') }
+    }
+    const whole = await levels(sealed)
+    expect(whole).toMatchObject({ leftOut: [], web: { level: 'ok' } })
+    expect(await levels(plain)).toMatchObject({ leftOut: [join(root, 'tls/server.crt'), join(root, 'tls/server.key')], web: { level: 'warn', detail: expect.stringMatching(/certificates are not in the archive/) } })
+    await writeFile(join(whole.into, 'tls/server.key'), 'no key')
+    expect((await component.check(whole.into, { signal })).find(({ name }) => name === 'web configuration')).toMatchObject({ level: 'fail' })
   })
 
   it('follows scrape_config_files, whose own paths begin at their own directories', async (context) => {
