@@ -45,6 +45,8 @@ export interface UnknownRecord {
 export const comparedBytes = 64 * 1024
 
 const readBytes = 1024 * 1024
+/** Beyond the limit, where a record is longer than that. */
+const leastReadBytes = 64 * 1024
 
 /**
  * Reads what has been added to a segment since `offset`, a record's end: up to about `limitBytes`, more when one record is
@@ -71,7 +73,7 @@ export async function readTail(path: string, request: { offset: number; limitByt
     let at = offset
     let damage: PromDrError | undefined
     while (at < size && (reader.settledEnd === offset || at - offset < limitBytes)) {
-      const buffer = Buffer.allocUnsafe(Math.min(readBytes, size - at))
+      const buffer = Buffer.allocUnsafe(Math.min(readBytes, size - at, Math.max(leastReadBytes, limitBytes - (at - offset))))
       const { bytesRead } = await handle.read(buffer, 0, buffer.length, at)
       if (bytesRead === 0) break
       pieces.push(buffer.subarray(0, bytesRead))

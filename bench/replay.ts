@@ -1,0 +1,118 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { encodeRecord } from '../src/tsdb/wal/record-codec.ts'
+import { WalWriter } from '../src/tsdb/wal/wal-writer.ts'
+import { ownMetric, startBenchPrometheus } from './bench-prometheus.ts'
+import { configFile, promDrCommand, promDrConfig } from './contenders/prom-dr.ts'
+import { type Destination, emptyDestination } from './destination.ts'
+import { dropCaches, median } from './measure.ts'
+import type { Target } from './results.ts'
+
+/** Bringing back a head from the shipped log, beside what Prometheus then needs to replay it. */
+export interface ReplayResult {
+  destination: string
+  series: number
+  samples: number
+  parts: number
+  /** Fetched, checked and cut: the stages of `restore`, in each round. */
+  restoreMs: number[]
+  /** prometheus_tsdb_data_replay_duration_seconds of a server on the result. */
+  replayMs: number[]
+  peakRssBytes: number
+}
+
+export interface ReplayOptions {
+  workDir: string
+  destinations: readonly { title: string; destination: Destination }[]
+  /** Of every series, 15 s apart. */
+  scrapes: number
+  rounds: number
+  say(line: string): void
+}
+
+const seriesCount = 100_000
+const scrapeIntervalMs = 15_000
+/** What 100,000 series log in ten seconds. */
+const partBytes = '600KB'
+
+/** A server that scraped 100,000 series is shipped in parts of ten seconds, and restored to the end of its log. */
+export async function measureReplay({ workDir, destinations, scrapes, rounds, say }: ReplayOptions): Promise<ReplayResult[]> {
+  const results: ReplayResult[] = []
+  await rm(workDir, { recursive: true, force: true })
+  const dataDir = join(workDir, 'data')
+  await mkdir(dataDir, { recursive: true })
+  say(`replay: writing ${seriesCount} series with ${scrapes} samples each`)
+  await writeLog(join(dataDir, 'wal'), scrapes)
+  for (const { title, destination } of destinations) {
+    await emptyDestination(destination)
+    const prometheus = await startBenchPrometheus(workDir, dataDir)
+    let parts: number
+    try {
+      await writeFile(configFile({ workDir }), `${promDrConfig(destination, { prometheusUrl: prometheus.url, dataDir })}ship: {maxBytes: ${partBytes}}\n`)
+      say(`replay, ${title}: shipping`)
+      parts = JSON.parse((await promDrCommand({ workDir }, destination, { args: ['ship', '--once'] })).stdout).parts
+      await promDrCommand({ workDir }, destination, { args: ['backup', '--head', 'never'] })
+      await promDrCommand({ workDir }, destination, { args: ['ship', '--once'] })
+    } finally {
+      await prometheus.stop()
+    }
+    const result: ReplayResult = { destination: title, series: seriesCount, samples: seriesCount * scrapes, parts, restoreMs: [], replayMs: [], peakRssBytes: 0 }
+    for (let round = 0; round < rounds; round += 1) {
+      say(`replay, ${title}: round ${round + 1} of ${rounds}`)
+      await dropCaches()
+      const target = join(workDir, 'target')
+      const restored = await promDrCommand({ workDir }, destination, { args: ['restore', '--at', 'latest', '--target', target, '--side-instance'] })
+      const { stages } = JSON.parse(restored.stdout) as { stages: { durationMs: number }[] }
+      result.restoreMs.push(stages.reduce((sum, stage) => sum + stage.durationMs, 0))
+      result.peakRssBytes = Math.max(result.peakRssBytes, restored.peakRssBytes)
+      const server = await startBenchPrometheus(workDir, target)
+      result.replayMs.push((await ownMetric(server, 'prometheus_tsdb_data_replay_duration_seconds')) * 1000)
+      await server.stop()
+      await rm(target, { recursive: true })
+    }
+    results.push(result)
+  }
+  await rm(workDir, { recursive: true })
+  return results
+}
+
+export function replayTargets(results: readonly ReplayResult[]): Target[] {
+  return results.map((result) => {
+    const ratio = median(result.restoreMs) / median(result.replayMs)
+    return { promise: `${result.destination}: the head comes back within 1.5 × what Prometheus takes to replay it`, measured: `${ratio.toFixed(2)} ×`, met: ratio < 1.5 }
+  })
+}
+
+export function renderReplay(results: readonly ReplayResult[]): string {
+  const [first] = results
+  if (first === undefined) return ''
+  const rows = results.map(({ destination, parts, restoreMs, replayMs, peakRssBytes }) => `| ${destination} | ${parts} | ${seconds(restoreMs)} | ${seconds(replayMs)} | ${(median(restoreMs) / median(replayMs)).toFixed(2)} | ${(peakRssBytes / 1e6).toFixed(0)} MB |`)
+  return `\n## Bringing back a head from its log\n\n${first.series.toLocaleString('en')} series, ${(first.samples / 1e6).toFixed(1)} million samples, shipped in parts of ten seconds; median of ${first.restoreMs.length}.\n\n| from | parts | fetch, check and cut | Prometheus's replay | ratio | peak memory |\n|---|---|---|---|---|---|\n${rows.join('\n')}\n`
+}
+
+/** The log of a server that scraped that often. */
+async function writeLog(directory: string, scrapes: number): Promise<void> {
+  const writer = new WalWriter(directory)
+  const range = (from: number, count: number) => Array.from({ length: count }, (_, at) => from + at)
+  for (let from = 0; from < seriesCount; from += 1000) {
+    const series = range(from, 1000).map((n) => ({ ref: n + 1, labels: [['__name__', `metric_${n % 500}`], ['instance', `host-${Math.floor(n / 500)}:9100`], ['job', 'node']] as [string, string][] }))
+    await writer.append(encodeRecord({ type: 'series', series }))
+  }
+  const startMs = Date.now() - scrapes * scrapeIntervalMs
+  const value = new DataView(new ArrayBuffer(8))
+  for (let round = 0; round < scrapes; round += 1) {
+    for (let from = 0; from < seriesCount; from += 500) {
+      const samples = range(from, 500).map((n) => {
+        // Counters at speeds of their own.
+        value.setFloat64(0, Math.floor(n * 3.7 + round * ((n % 7) + 1) * 13))
+        return { ref: n + 1, timestampMs: startMs + round * scrapeIntervalMs + (from % 14_000), startTimestampMs: 0, valueBits: value.getBigUint64(0) }
+      })
+      await writer.append(encodeRecord({ type: 'samples', samples }))
+    }
+  }
+  await writer.close()
+}
+
+function seconds(values: readonly number[]): string {
+  return `${(median(values) / 1000).toFixed(2)} s`
+}
