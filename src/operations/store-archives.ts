@@ -2,7 +2,7 @@ import type { Component, ExternalPlace } from '../components/component.ts'
 import { type NamedArchive, archiveBytes, isEncrypted } from '../domain/archive.ts'
 import { PromDrError } from '../errors.ts'
 import { fileBody } from '../packing/write-file.ts'
-import { intentPaths, measureExternal, missingOfArchive, storeArchive } from '../repository/archives.ts'
+import { intentPaths, isArchiveMarked, measureExternal, missingOfArchive, storeArchive, unmarkArchive } from '../repository/archives.ts'
 import { externalPath, instancePrefix } from '../repository/layout.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
@@ -67,6 +67,7 @@ async function findReusable({ component, packed, recipients }: CollectedComponen
   const known = newest?.archives.find((archive) => archive.component === component.name)
   if (known === undefined || known.contentSha256 !== packed.contentSha256 || !sameReaders(known, recipients)) return undefined
   const { external: _, ...alone } = known
+  if (await isArchiveMarked(store, instance, { archive: alone, signal })) return undefined
   return (await missingOfArchive(store, instance, { archive: alone, signal })) === undefined ? known : undefined
 }
 
@@ -126,6 +127,7 @@ async function storeExternal(component: Component, request: ArchiveRequest & { r
 /** The last look before the manifest. @throws CONTENTION naming the first archive that is not there any more */
 export async function recheckArchives(store: ObjectStore, point: Pick<StoredRecoveryPoint, 'instance' | 'archives'>, options: { signal: AbortSignal }): Promise<void> {
   for (const archive of point.archives) {
+    if (!(await unmarkArchive(store, point.instance, { archive, ...options }))) throw new PromDrError('CONTENTION', `the archive of ${archive.component} is about to be removed from ${store.url}`, { hint: 'nothing was committed; run the same command again' })
     const missing = await missingOfArchive(store, point.instance, { archive, ...options })
     if (missing !== undefined) throw new PromDrError('CONTENTION', `${missing.key} went while the backup ran in ${store.url}: ${missing.reason}`, { hint: 'nothing was committed; run the same command again, and see what else writes to this repository' })
   }

@@ -3,7 +3,8 @@ import { type NamedArchive, isEncrypted } from '../domain/archive.ts'
 import { PromDrError } from '../errors.ts'
 import type { Body, ObjectStore } from '../stores/object-store.ts'
 import { signalOf } from './documents.ts'
-import { archiveKey, archivePath, instancePrefix } from './layout.ts'
+import { takeBackMark } from './deletion-marks.ts'
+import { archiveKey, archivePath, instancePrefix, markKeyOf } from './layout.ts'
 
 interface Options {
   signal?: AbortSignal | undefined
@@ -23,12 +24,25 @@ export function intentPaths({ component, stored, external }: Pick<NamedArchive, 
 export async function storeArchive(store: ObjectStore, instance: string, request: { archive: Pick<NamedArchive, 'component' | 'stored'>; body: Body } & Options): Promise<number> {
   const { archive, body } = request
   const key = keyOfArchive(instance, archive)
+  const marked = await isArchiveMarked(store, instance, request)
+  // Whoever removes it looks for the mark just before.
+  if (marked) await store.delete([markKeyOf(key)], signalOf(request))
   const known = await store.head(key, signalOf(request))
-  if (known?.sizeBytes === body.sizeBytes) return 0
+  if (known?.sizeBytes === body.sizeBytes && !marked) return 0
   const content = { ...body, sha256: archive.stored.sha256 }
   // An object of another size under this name is damaged: its name is the digest of what belongs there.
   await (known === undefined ? store.create(key, content, signalOf(request)) : store.put(key, content, signalOf(request)))
   return body.sizeBytes
+}
+
+/** Whether it is to be removed unless it is named again. */
+export async function isArchiveMarked(store: ObjectStore, instance: string, request: { archive: Pick<NamedArchive, 'component' | 'stored'> } & Options): Promise<boolean> {
+  return (await store.head(markKeyOf(keyOfArchive(instance, request.archive)), signalOf(request))) !== undefined
+}
+
+/** Makes an archive that may be marked fit to be named. @returns false when the mark is too old, so that it counts as absent */
+export async function unmarkArchive(store: ObjectStore, instance: string, request: { archive: Pick<NamedArchive, 'component' | 'stored'> } & Options): Promise<boolean> {
+  return takeBackMark(store, markKeyOf(keyOfArchive(instance, request.archive)), request)
 }
 
 /** The bytes as they are stored. @throws OBJECT_NOT_FOUND, DAMAGED when the size is another */

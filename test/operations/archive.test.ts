@@ -5,6 +5,7 @@ import { readArchive } from '../../src/operations/read-archive.ts'
 import { readOrCreateFormat } from '../../src/repository/format.ts'
 import { claimInstance } from '../../src/repository/identity.ts'
 import { readIntents } from '../../src/repository/intents.ts'
+import { writeMark } from '../../src/repository/deletion-marks.ts'
 import { commitRecoveryPoint, readRecoveryPoints } from '../../src/repository/recovery-points.ts'
 import { createMemoryStore } from '../../src/stores/memory-store.ts'
 import { type ObjectStore, bytesBody } from '../../src/stores/object-store.ts'
@@ -80,6 +81,16 @@ describe('an archive of components', () => {
     await store.put(key, bytesBody(Buffer.from('garbage')))
     expect((await run(store, components)).recoveryPoint.archives).toMatchObject([{ reused: false }])
     expect(await contentOf(store, { component: 'etc' })).toHaveLength(2)
+  })
+
+  test('is stored anew, and its mark is taken back, where it is marked for removal', async () => {
+    const store = await knownRepository()
+    const components = componentsContext([directoryComponent('etc', await etc())])
+    await run(store, components)
+    const [key = ''] = await archiveKeys(store)
+    await writeMark(store, `${key}.deletion-mark.json`, { id: 'x', atMs: Date.now() - 47 * 3_600_000 })
+    expect((await run(store, components)).recoveryPoint.archives).toMatchObject([{ reused: false }])
+    expect(await archiveKeys(store)).toEqual([key])
   })
 
   test('is made without a component that fails, and says so', async () => {
