@@ -111,3 +111,40 @@ describe.skipIf(missingPrograms('prometheus'))('a moment that is older than the 
     expect(report.answers?.series).toBeGreaterThan(0)
   })
 })
+
+describe.skipIf(missingPrograms('prometheus'))('a moment whose log has expired', () => {
+  it('was exact while it was there, and comes from later blocks since', async () => {
+    const source = await startSimulatedServer()
+    const hours = (count: number) => source.startMs + count * hourMs
+    const points: { id: string; createdAtMs: number }[] = []
+    for (let half = 1; half <= 40; half += 1) {
+      await source.live(hours(half / 2), series)
+      await source.ship()
+      // With their heads: what a recovery point without one needs of the log does not expire.
+      if (half % 5 === 0) points.push(await source.backup({ head: 'always' }))
+    }
+    const held = await samplesOf(source.server.api, { endMs: Date.now() })
+    const windows = async () => (await list({ repositories: [{ name: 'primary', store: source.store }], signal }, { repositories: [] })).instances[0]?.recoverable ?? []
+    expect((await windows()).map(({ by }) => by)).toEqual(['log'])
+    const atMs = hours(8.3)
+    const [before, after] = [points.filter((point) => point.createdAtMs <= atMs).at(-1), points.filter((point) => point.createdAtMs > atMs)]
+    await restored(source.operations, at(atMs), async (_, report) => expect(report.plan.recoveryPoint).toBe(before?.id))
+
+    // Each run looks after the window once.
+    await source.ship({ settings: { windowMs: 2 * hourMs } })
+    const [older, exact, ...others] = await windows()
+    expect(others).toEqual([])
+    expect(exact).toMatchObject({ by: 'log', exact: true, to: new Date(source.nowMs()).toISOString() })
+    expect(older).toMatchObject({ by: 'later-blocks', exact: true })
+    expect(Date.parse(older?.to ?? '')).toBeGreaterThan(atMs)
+    await restored(source.operations, at(atMs), async (api, report) => {
+      expect(after.map(({ id }) => id)).toContain(report.plan.recoveryPoint)
+      expect(report).toMatchObject({ stoppedBy: 'moment', recoverableAt: new Date(hours(8.3)).toISOString() })
+      expect(differences(samplesUntil(held, atMs), await samplesOf(api, { endMs: Date.now() }))).toEqual([])
+    })
+    // The command that an operator would type says the same, and the moment is not taken for another.
+    const target = join(await temporaryDirectory('target'), 'data')
+    const { plan } = await source.operations.restore(target, { ...at(atMs), dryRun: true })
+    expect(plan.warnings.join()).toContain('in them deletions and samples that came late are as they were then')
+  })
+})
