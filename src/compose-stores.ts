@@ -1,11 +1,13 @@
 import type { Config, EncryptionConfig } from './config/config.ts'
+import { classOf } from './domain/tier-storage.ts'
 import { systemCode } from './errors.ts'
 import { createAgeKeys } from './integrations/age/keys.ts'
 import { createObjectSealing } from './integrations/age/object-sealing.ts'
 import type { DoctorEncryption } from './operations/doctor-context.ts'
-import { isDataKey } from './repository/data-keys.ts'
+import type { RepositoryTiering } from './operations/backup-context.ts'
+import { isBulkKey, isDataKey } from './repository/data-keys.ts'
 import { type EncryptingStore, createEncryptingStore } from './stores/encrypting-store.ts'
-import { openObjectStore } from './stores/open-store.ts'
+import { openObjectStore, openObjectTiering } from './stores/open-store.ts'
 import { createRateLimitedStore } from './stores/rate-limited-store.ts'
 import { systemClock } from './system/clock.ts'
 import { fileMode } from './system/file-mode.ts'
@@ -14,6 +16,7 @@ import type { Logger } from './system/logger.ts'
 export interface OpenedRepository {
   name: string
   store: EncryptingStore
+  tiering?: RepositoryTiering
 }
 
 /**
@@ -26,10 +29,13 @@ export function openRepositories(config: Config, { logger, retryBudgetMs = confi
   const limited = uploadBytesPerSecond !== undefined || downloadBytesPerSecond !== undefined
   const { recipients, data, ...keys } = config.encryption
   const sealing = createObjectSealing(recipients, createAgeKeys(keys, { logger }))
-  return Promise.all(config.repositories.map(async ({ name, url, s3 }) => {
-    const opened = await openObjectStore({ url, ...(s3 !== undefined && { s3 }) }, { clock: systemClock, logger, retryBudgetMs })
+  return Promise.all(config.repositories.map(async ({ name, url, s3, tiers }) => {
+    const at = { url, ...(s3 !== undefined && { s3 }) }
+    const opening = { clock: systemClock, logger, retryBudgetMs, storageClassOf: (key: string) => (isBulkKey(key) ? classOf('hourly', tiers) : undefined) }
+    const opened = await openObjectStore(at, opening)
     const store = limited ? createRateLimitedStore(opened, limits) : opened
-    return { name, store: createEncryptingStore(store, { sealing, seals: isDataKey, write: data }) }
+    const objects = Object.keys(tiers).length === 0 ? undefined : await openObjectTiering(at, opening)
+    return { name, ...(objects !== undefined && { tiering: { objects, tiers } }), store: createEncryptingStore(store, { sealing, seals: isDataKey, write: data }) }
   }))
 }
 

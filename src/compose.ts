@@ -113,7 +113,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
       prometheus.close()
       // Stores that could not be opened are told about by the verb that wanted them.
       const stores = (await opened?.catch(() => [])) ?? []
-      await Promise.all(stores.map(({ store }) => store.close()))
+      await Promise.all(stores.flatMap(({ store, tiering }) => [store.close(), tiering?.objects.close()]))
     },
   }
 }

@@ -1,4 +1,5 @@
 import type { Retention } from '../domain/retention.ts'
+import type { TierStorages } from '../domain/tier-storage.ts'
 import type { ComponentsConfig } from './components-config.ts'
 import type { BasicAuthConfig, TlsConfig } from './server-access.ts'
 
@@ -41,6 +42,8 @@ export interface RepositoryConfig {
   s3?: S3Config
   /** What "prom-dr expire" keeps in it. */
   retention: Retention
+  /** How what each tier keeps is stored. */
+  tiers: TierStorages
 }
 
 export interface S3Config {
@@ -55,6 +58,8 @@ export interface S3Config {
   /** Parts of one object sent at a time. */
   concurrency?: number
   caFile?: string
+  sse?: 'AES256' | 'aws:kms'
+  sseKmsKeyId?: string
 }
 
 export interface BackupConfig {

@@ -126,7 +126,7 @@ function toConfig(source: string | null, file: z.infer<FileSchema>): Config {
     source,
     instance: file.instance,
     prometheus: { ...prometheus, timeoutMs: timeout },
-    repositories: file.repositories.map(({ s3, retention, ...repository }) => ({ ...repository, ...(s3 !== undefined && { s3: toS3(s3) }), retention: { ...retentionOf(retention) } })),
+    repositories: file.repositories.map(({ s3, retention, ...repository }) => ({ ...repository, ...(s3 !== undefined && { s3: toS3(s3) }), retention: { ...retentionOf(retention) }, tiers: s3?.tiers ?? {} })),
     backup: file.backup,
     ship: { intervalMs: file.ship.interval, partBytes: file.ship.maxBytes, holdBytes: file.ship.holdLimit, windowMs: file.ship.window, niceness: file.ship.niceness, cpuCores: file.ship.cpuLimit, backupAfterGap: file.ship.backupAfterGap },
     restore: { ...restore, ...(retention !== undefined && { retentionMs: retention }) },
@@ -143,7 +143,7 @@ function toConfig(source: string | null, file: z.infer<FileSchema>): Config {
 }
 
 function toS3(s3: NonNullable<z.infer<FileSchema>['repositories'][number]['s3']>): NonNullable<Config['repositories'][number]['s3']> {
-  const { partSize, ...rest } = s3
+  const { partSize, tiers: _, ...rest } = s3
   return partSize === undefined ? rest : { ...rest, partSizeBytes: partSize }
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { lockModes, storageClasses, unreadableClasses } from '../domain/tier-storage.ts'
 import { componentsSchema } from './components-schema.ts'
 import { type ConfigFiles, ageRecipient, byteSize, decimal, duration, existingFile, httpUrl, path, repositoryUrl, text, wholeNumber, yesOrNo } from './fields.ts'
 
@@ -17,6 +18,17 @@ export interface SchemaSurroundings {
 /** A mapping whose keys may all be left out, and which may stand empty in the file. */
 function section<S extends z.core.$ZodShape>(shape: S) {
   return z.preprocess((value) => value ?? {}, z.strictObject(shape))
+}
+
+/** Where what a tier keeps is stored, and for how long nobody may remove it. */
+function tierStorage() {
+  const storageClass = z.string().superRefine((name, context) => {
+    if ((storageClasses as readonly string[]).includes(name)) return
+    const unreadable = (unreadableClasses as readonly string[]).includes(name)
+    const why = unreadable ? `${name} has to be asked for hours before it can be read, which a restore does not wait for: GLACIER_IR costs about as little and is read at once` : `must be one of ${storageClasses.join(', ')}, not ${name}`
+    context.addIssue({ code: 'custom', message: unreadable ? `is refused: ${why}` : why })
+  })
+  return z.strictObject({ storageClass: storageClass.exactOptional(), lock: z.strictObject({ mode: z.enum(lockModes).default('GOVERNANCE'), days: wholeNumber(1, 36_500) }).exactOptional() }).exactOptional()
 }
 
 /** How many are kept; what is left out keeps none. */
@@ -68,6 +80,9 @@ export function fileSchema(surroundings: SchemaSurroundings) {
               partSize: byteSize({ minBytes: 5 * mebibyte, maxBytes: 5 * gibibyte }).exactOptional(),
               concurrency: wholeNumber(1, 64).exactOptional(),
               caFile: readable().exactOptional(),
+              sse: z.enum(['AES256', 'aws:kms']).exactOptional(),
+              sseKmsKeyId: text().exactOptional(),
+              tiers: z.strictObject({ hourly: tierStorage(), daily: tierStorage(), weekly: tierStorage(), monthly: tierStorage(), yearly: tierStorage() }).exactOptional(),
             })
             .exactOptional(),
           retention: retention().exactOptional(),

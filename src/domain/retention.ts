@@ -1,3 +1,4 @@
+import type { Keeper } from './tier-storage.ts'
 import { type Tier, periodOf, tiers } from './tiers.ts'
 
 /** How many recovery points are kept: of the newest ones, and of those that stand for each tier. */
@@ -45,6 +46,8 @@ export interface RetentionDecision {
   keep: boolean
   /** Every rule that keeps it; or why none does. */
   reasons: string[]
+  /** The same rules, by their names. */
+  keepers: Keeper[]
 }
 
 export interface RetentionCircumstances {
@@ -63,21 +66,26 @@ export interface RetentionCircumstances {
 export function planRetention(points: readonly RetainedPoint[], circumstances: RetentionCircumstances): RetentionDecision[] {
   const { retention, holds, nowMs } = circumstances
   const oldestFirst = [...points].sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1))
-  const kept = new Map<string, string[]>(oldestFirst.map(({ id }) => [id, []]))
+  const kept = new Map<string, KeptBy[]>(oldestFirst.map(({ id }) => [id, []]))
   const gone = new Map<string, string[]>(oldestFirst.map(({ id }) => [id, []]))
-  newest(oldestFirst, retention.keepLast).forEach(({ id }, nth) => kept.get(id)?.push(`last ${nth + 1} of ${retention.keepLast}`))
+  newest(oldestFirst, retention.keepLast).forEach(({ id }, nth) => kept.get(id)?.push({ keeper: 'last', reason: `last ${nth + 1} of ${retention.keepLast}` }))
   for (const tier of tiers) judgeTier(tier, oldestFirst, { circumstances, kept, gone })
   for (const { id } of oldestFirst) {
     const hold = holds.get(id)
-    if (hold !== undefined && isInForce(hold, nowMs)) kept.get(id)?.push(describeHold(hold))
+    if (hold !== undefined && isInForce(hold, nowMs)) kept.get(id)?.push({ keeper: 'hold', reason: describeHold(hold) })
   }
-  for (const { id } of newest(oldestFirst, 1)) if (kept.get(id)?.length === 0) kept.get(id)?.push('the newest is never removed')
+  for (const { id } of newest(oldestFirst, 1)) if (kept.get(id)?.length === 0) kept.get(id)?.push({ keeper: 'newest', reason: 'the newest is never removed' })
   return oldestFirst.map(({ id, tiers: own }) => {
-    const reasons = kept.get(id) ?? []
-    if (reasons.length > 0) return { id, keep: true, reasons }
+    const by = kept.get(id) ?? []
+    if (by.length > 0) return { id, keep: true, reasons: by.map(({ reason }) => reason), keepers: by.map(({ keeper }) => keeper) }
     const last = retention.keepLast > 0 ? [`not among the last ${retention.keepLast}`] : []
-    return { id, keep: false, reasons: [...last, ...(own.length === 0 ? ['it stands for no hour, day, week, month or year'] : (gone.get(id) ?? []))] }
+    return { id, keep: false, reasons: [...last, ...(own.length === 0 ? ['it stands for no hour, day, week, month or year'] : (gone.get(id) ?? []))], keepers: [] }
   })
+}
+
+interface KeptBy {
+  keeper: Keeper
+  reason: string
 }
 
 function newest(oldestFirst: readonly RetainedPoint[], count: number): RetainedPoint[] {
@@ -86,7 +94,7 @@ function newest(oldestFirst: readonly RetainedPoint[], count: number): RetainedP
 
 interface Verdicts {
   circumstances: RetentionCircumstances
-  kept: Map<string, string[]>
+  kept: Map<string, KeptBy[]>
   gone: Map<string, string[]>
 }
 
@@ -104,7 +112,7 @@ function judgeTier(tier: Tier, oldestFirst: readonly RetainedPoint[], { circumst
   }
   const newestFirst = [...byPeriod].reverse()
   newestFirst.forEach(([period, { id }], nth) => {
-    if (nth < limit) kept.get(id)?.push(`${tier} ${nth + 1} of ${limit} (${period})`)
+    if (nth < limit) kept.get(id)?.push({ keeper: tier, reason: `${tier} ${nth + 1} of ${limit} (${period})` })
     else gone.get(id)?.push(limit === 0 ? `${tier}: none are kept` : `${tier}: ${limit} newer ${limit === 1 ? 'one is' : 'ones are'} kept`)
   })
 }

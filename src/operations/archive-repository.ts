@@ -11,6 +11,8 @@ import type { Logger } from '../system/logger.ts'
 import type { ArchiveSource } from './archive-source.ts'
 import type { FailedComponent, ReportedArchive } from './archives-report.ts'
 import { awaitExpiries } from './await-expiries.ts'
+import type { RepositoryTiering } from './backup-context.ts'
+import { lockManifest, lockNamed } from './lock-recovery-point.ts'
 import { newestReadable, openTiers } from './backup-inventory.ts'
 import { type ArchiveRequest, planArchives, recheckArchives, storeArchives } from './store-archives.ts'
 
@@ -22,6 +24,7 @@ export interface ComponentsRequest extends Omit<ArchiveRequest, 'newest'> {
   startedAtMs: number
   now(): Date
   sleep(durationMs: number): Promise<void>
+  tiering?: RepositoryTiering | undefined
   logger: Logger
 }
 
@@ -68,10 +71,12 @@ export async function storeComponents(request: ComponentsRequest): Promise<Archi
     }
     await awaitExpiries(store, request)
     await recheckArchives(store, point, { signal })
+    await lockNamed(point, request)
     if (refreshFailure !== undefined) throw refreshFailure
     await lease.renew()
     committing = true
     uploadedBytes += await commitRecoveryPoint(store, point, { signal })
+    await lockManifest(point, request)
     await lease.renew().catch(async (error: unknown) => {
       // A run that was paused for longer than its lease may have been taken for dead, and what it stored outside archives removed.
       if (!hasCode(error, 'LEASE_LOST')) return

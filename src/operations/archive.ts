@@ -35,9 +35,9 @@ export async function archive(context: ArchiveContext, request: ArchiveVerbReque
       const createdAt = clock.now()
       const id = recoveryPointId(createdAt, randomBytes(4).toString('hex'))
       const outcomes = new Map<string, ArchivedPoint>()
-      await watch.time('store', () => Promise.all(participants.map(async ({ name, store, lease }) => {
+      await watch.time('store', () => Promise.all(participants.map(async ({ name, store, tiering, lease }) => {
         try {
-          outcomes.set(name, await storeComponents({ store, lease, instance, recoveryPoint: id, createdAt: createdAt.getTime(), collection, source, place: context.components.places.get(name), timezone: context.timezone, startedAtMs, now: () => clock.now(), sleep: (durationMs) => clock.sleep(durationMs, context.signal), logger: context.logger, signal: context.signal }))
+          outcomes.set(name, await storeComponents({ store, tiering, lease, instance, recoveryPoint: id, createdAt: createdAt.getTime(), collection, source, place: context.components.places.get(name), timezone: context.timezone, startedAtMs, now: () => clock.now(), sleep: (durationMs) => clock.sleep(durationMs, context.signal), logger: context.logger, signal: context.signal }))
         } catch (error) {
           failed.set(name, error)
         }

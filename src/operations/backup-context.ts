@@ -2,7 +2,8 @@ import type { Encryption } from '../domain/encryption.ts'
 import type { Progress } from '../domain/progress.ts'
 import { PromDrError } from '../errors.ts'
 import type { PrometheusApi } from '../integrations/prometheus/prometheus-api.ts'
-import type { ObjectStore } from '../stores/object-store.ts'
+import type { TierStorages } from '../domain/tier-storage.ts'
+import type { ObjectStore, ObjectTiering } from '../stores/object-store.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { ProcessIdentity } from '../system/machine.ts'
@@ -12,6 +13,14 @@ import type { ComponentsContext } from './components-context.ts'
 export interface NamedStore {
   name: string
   store: ObjectStore
+  /** Where the store has classes and locks, and some are configured. */
+  tiering?: RepositoryTiering | undefined
+}
+
+/** How what each tier keeps is stored, and what does it. */
+export interface RepositoryTiering {
+  objects: ObjectTiering
+  tiers: TierStorages
 }
 
 export interface BackupContext {

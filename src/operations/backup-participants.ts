@@ -30,7 +30,7 @@ export interface ParticipantRequest {
 export async function openParticipants(context: ParticipantContext, request: ParticipantRequest): Promise<Participant[]> {
   const { instance, self, signal } = context
   const chosen = chooseRepositories(context.repositories, request.repositories)
-  const opened = await Promise.all(chosen.map(async ({ name, store }): Promise<Participant | undefined> => {
+  const opened = await Promise.all(chosen.map(async ({ name, store, tiering }): Promise<Participant | undefined> => {
     try {
       await readOrCreateFormat(store, context.clock.now(), { recipients: context.components?.encryption?.recipients, signal })
       await claimInstance(store, instance, { identity: { machineId: self.machineId, ...(await request.identityFor(store)) }, adopt: request.adopt, signal })
@@ -41,7 +41,7 @@ export async function openParticipants(context: ParticipantContext, request: Par
         await releaseQuietly(context, { name, store, lease })
         throw error
       }
-      return { name, store, lease }
+      return { name, store, tiering, lease }
     } catch (error) {
       request.failed.set(name, error)
       return undefined

@@ -19,6 +19,8 @@ import { awaitExpiries } from './await-expiries.ts'
 import { type Inventory, namedBlock, readInventory } from './backup-inventory.ts'
 import type { Collection } from './collect-components.ts'
 import { unchangedHead } from './head-reuse.ts'
+import type { RepositoryTiering } from './backup-context.ts'
+import { lockManifest, lockNamed } from './lock-recovery-point.ts'
 import type { SnapshotBlock } from './snapshot-block.ts'
 import type { SourceCheck } from './source-check.ts'
 import { type ArchiveRequest, planArchives, recheckArchives, storeArchives } from './store-archives.ts'
@@ -26,6 +28,7 @@ import { type ArchiveRequest, planArchives, recheckArchives, storeArchives } fro
 /** What every repository is given: the same recovery point, less what each has to decide for itself. */
 export interface StoreRequest {
   store: ObjectStore
+  tiering?: RepositoryTiering | undefined
   lease: Lease
   /** Blocks, tiers and cost are filled in. */
   point: Omit<StoredRecoveryPoint, 'blocks' | 'head' | 'archives' | 'tiers' | 'cost'>
@@ -109,10 +112,12 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     }
     await awaitExpiries(store, request)
     await recheck(request, complete)
+    await lockNamed(complete, request)
     keeper.check()
     await request.lease.renew()
     committing = true
     uploadedBytes += await commitRecoveryPoint(store, complete, { signal: request.signal })
+    await lockManifest(complete, request)
     await checkFence(request, complete)
     await removeIntent(store, point.instance, point.id).catch((failure: unknown) => request.logger.warn({ store: store.url, error: messageOf(failure) }, 'the intent could not be removed: the next backup clears it'))
     return { point: complete, uploadedBytes, reusedBytes: complete.cost.reusedBytes, uploadedBlocks: uploads.length, reusedBlocks: plan.reuse.length, coveredBlocks: plan.covers.size, archives: stored.reported, failedComponents: stored.failed, warnings }

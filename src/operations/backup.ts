@@ -116,10 +116,10 @@ async function storeEverywhere(run: Run, made: Made): Promise<Map<string, StoreO
   const id = recoveryPointId(made.createdAt, randomBytes(4).toString('hex'))
   const limit = pLimit(context.settings.filesAtOnce)
   const outcomes = new Map<string, StoreOutcome>()
-  await Promise.all(run.participants.map(async ({ name, store, lease }) => {
+  await Promise.all(run.participants.map(async ({ name, store, tiering, lease }) => {
     try {
       outcomes.set(name, await storeRecoveryPoint({
-        store, lease, limit,
+        store, tiering, lease, limit,
         point: {
           id, instance: context.instance, createdAt: made.createdAt.getTime(), source: facts.source, knownAnswers,
           minTime: all.length === 0 ? null : Math.min(...all.map((block) => block.meta.minTime)),

@@ -41,6 +41,11 @@ export interface RepositoryExpiry {
   waitingBytes: number
   /** When the first of what waits may go, RFC 3339. */
   nextRemovalAt: string | null
+  /** What would have gone, and is locked until then (RFC 3339). Locked recovery points are among the kept. */
+  locked: { name: string; until: string }[]
+  /** Copied within the store to the class of the tier that they live on for. */
+  movedObjects: number
+  movedBytes: number
   error?: { code: string; message: string; hint?: string }
 }
 

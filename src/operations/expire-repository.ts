@@ -1,4 +1,5 @@
 import { type Retention, type RetentionDecision, isInForce, planRetention } from '../domain/retention.ts'
+import type { Keeper } from '../domain/tier-storage.ts'
 import { PromDrError, messageOf } from '../errors.ts'
 import { readFormat } from '../repository/format.ts'
 import { readHold, readHolds, removeHold } from '../repository/holds.ts'
@@ -9,10 +10,13 @@ import { listInstances } from '../repository/recovery-points.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
+import type { RepositoryTiering } from './backup-context.ts'
 import { type SweepOutcome, sweep } from './expire-sweep.ts'
+import { lockOn, moveToClasses } from './expire-tiering.ts'
 
 export interface ExpireRepositoryRequest {
   store: ObjectStore
+  tiering?: RepositoryTiering | undefined
   /** Undefined: all that there are. */
   instance: string | undefined
   retention: Retention
@@ -33,6 +37,9 @@ export interface Judged {
 export interface ExpiryOutcome extends SweepOutcome {
   instances: string[]
   judged: Judged[]
+  /** Copied within the store to the class of the tier that they live on for. */
+  movedObjects: number
+  movedBytes: number
 }
 
 /**
@@ -50,6 +57,7 @@ export async function expireRepository(request: ExpireRepositoryRequest): Promis
     const names = new NameReader(store, clock)
     const look = await names.look({ signal })
     const judged = await judge(look, { ...request, instances })
+    for (const one of judged) await keepLocked(one, request)
     const gone = judged.filter(({ decision }) => !decision.keep)
     if (apply) {
       for (const one of gone) {
@@ -60,7 +68,8 @@ export async function expireRepository(request: ExpireRepositoryRequest): Promis
     }
     const without = new Set(apply ? [] : gone.map(({ point }) => point.id))
     const swept = await sweep({ ...request, names, instances, without, check: stop.check })
-    return { ...swept, instances, judged }
+    const moved = await moveToClasses({ ...request, points: keepersOf(look, judged) })
+    return { ...swept, ...moved, instances, judged }
   } finally {
     stop.stop()
     for (const lease of leases) await lease.release().catch((error: unknown) => request.logger.warn({ store: store.url, error: messageOf(error) }, 'the lease could not be given back: it runs out by itself'))
@@ -101,6 +110,20 @@ async function judge(look: Look, request: ExpireRepositoryRequest & { instances:
     }
   }
   return judged.sort((a, b) => a.point.createdAt - b.point.createdAt || (a.point.id < b.point.id ? -1 : 1))
+}
+
+/** What is locked cannot be removed, whatever the retention says. */
+async function keepLocked({ point, decision }: Judged, request: ExpireRepositoryRequest): Promise<void> {
+  const until = decision.keep ? undefined : await lockOn(request.tiering, recoveryPointKey(point.instance, point.id), request)
+  if (until === undefined) return
+  decision.keep = true
+  decision.reasons = [`locked until ${until.toISOString()}`]
+}
+
+/** Of every recovery point that is left: what keeps it, where that was judged here. */
+function keepersOf(look: Look, judged: readonly Judged[]): { point: NamedPoint; keepers: readonly Keeper[] | undefined }[] {
+  const decisions = new Map(judged.map(({ point, decision }) => [point, decision]))
+  return look.points.filter((point) => decisions.get(point)?.keep !== false).map((point) => ({ point, keepers: decisions.get(point)?.keepers }))
 }
 
 /** Once more looks for a hold, which may have been written since. */

@@ -8,10 +8,13 @@ import { type Look, type NameReader, tombstonesInStream } from '../repository/na
 import { type Removable, listRemovableBlocks, listRemovablesOf } from '../repository/removables.ts'
 import { type ObjectStore, bytesBody } from '../stores/object-store.ts'
 import type { Clock } from '../system/clock.ts'
+import type { RepositoryTiering } from './backup-context.ts'
+import { type LockedThing, lockOnRemovable } from './expire-tiering.ts'
 import type { Logger } from '../system/logger.ts'
 
 export interface SweepRequest {
   store: ObjectStore
+  tiering?: RepositoryTiering | undefined
   names: NameReader
   /** Whose heads, tombstones and archives are looked through: those whose lease is held. Blocks are everybody's. */
   instances: readonly string[]
@@ -35,6 +38,8 @@ export interface SweepOutcome {
   waitingBytes: number
   /** When the oldest mark that waits comes of age, ms. */
   nextRemovalMs: number | null
+  /** What would have gone, and is locked. */
+  locked: LockedThing[]
 }
 
 /** How old a look may be when a removal begins. */
@@ -52,7 +57,7 @@ const mostTries = 3
  */
 export async function sweep(request: SweepRequest): Promise<SweepOutcome> {
   const { store, signal, apply } = request
-  const outcome: SweepOutcome = { markedBlocks: 0, deletedBlocks: 0, markedObjects: 0, deletedObjects: 0, freedBytes: 0, waitingBytes: 0, nextRemovalMs: null }
+  const outcome: SweepOutcome = { markedBlocks: 0, deletedBlocks: 0, markedObjects: 0, deletedObjects: 0, freedBytes: 0, waitingBytes: 0, nextRemovalMs: null, locked: [] }
   const removables = await listRemovableBlocks(store, { signal })
   const inStream = new Set<string>()
   for (const instance of request.instances) {
@@ -109,7 +114,12 @@ async function removeAged(waiting: readonly Removable[], request: SweepRequest, 
   for (const removable of waiting) {
     const markedAtMs = await markedAt(removable, request)
     if (markedAtMs === undefined) continue
-    if (!isOfAge(markedAtMs, (await store.now({ signal })).getTime())) wait(outcome, removable, markedAtMs)
+    if (!isOfAge(markedAtMs, (await store.now({ signal })).getTime())) {
+      wait(outcome, removable, markedAtMs)
+      continue
+    }
+    const lock = await lockOnRemovable(request.tiering, removable, request)
+    if (lock !== undefined) outcome.locked.push(lock)
     else if (!request.apply || (await remove(removable, { ...request, watch, removedTombstones }))) {
       count(outcome, removable, 'deleted')
       outcome.freedBytes += removable.sizeBytes

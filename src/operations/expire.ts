@@ -33,7 +33,7 @@ export async function expire(context: ExpireContext, request: ExpireRequest): Pr
     const retention = request.retention ?? repository.retention
     try {
       const instance = request.allInstances ? undefined : (request.instance ?? context.instance)
-      return { repository, retention, outcome: await expireRepository({ ...context, store: repository.store, instance, retention, apply: request.apply }) }
+      return { repository, retention, outcome: await expireRepository({ ...context, store: repository.store, tiering: repository.tiering, instance, retention, apply: request.apply }) }
     } catch (error) {
       failures.push(error)
       return { repository, retention, error }
@@ -66,7 +66,7 @@ function describe({ point }: Judged, repository: string): ExpiredPoint {
 }
 
 function failed(of: Of, error: unknown): RepositoryExpiry {
-  const nothing = { instances: [], removed: 0, kept: 0, markedBlocks: 0, deletedBlocks: 0, markedObjects: 0, deletedObjects: 0, freedBytes: 0, waitingBytes: 0, nextRemovalAt: null }
+  const nothing = { instances: [], removed: 0, kept: 0, markedBlocks: 0, deletedBlocks: 0, markedObjects: 0, deletedObjects: 0, freedBytes: 0, waitingBytes: 0, nextRemovalAt: null, locked: [], movedObjects: 0, movedBytes: 0 }
   const known = error instanceof PromDrError ? error : undefined
   return { ...of, ok: false, ...nothing, error: { code: known?.code ?? 'INTERNAL', message: messageOf(error), ...(known?.hint !== undefined && { hint: known.hint }) } }
 }

@@ -13,6 +13,13 @@ const dataKey = new RegExp(`^(${[
   `${instance}/wal/[^/]+/checkpoints/\\d{8}/[^/]+\\.br`,
 ].join('|')})$`)
 
+/** What takes up space: the large files of blocks and heads, and archives; as they are stored, sealed or not. They may be in another class of storage. */
+export function isBulkKey(key: string): boolean {
+  return bulkKey.test(key)
+}
+
+const bulkKey = new RegExp(`^((blocks|${instance}/heads)/${ulid}/(index|chunks/\\d{6})(\\.age)?|${instance}/archives/.*(?<!\\.deletion-mark\\.json))$`)
+
 export function isDataKey(key: string): boolean {
   return dataKey.test(key)
 }

@@ -121,6 +121,29 @@ export interface ObjectStore {
   close(): Promise<void>
 }
 
+/** Until when nobody may remove an object. */
+export interface ObjectLock {
+  mode: 'GOVERNANCE' | 'COMPLIANCE'
+  until: Date
+}
+
+/** What only some stores have: classes of storage, and locks. Keys are those of objects as they are stored. */
+export interface ObjectTiering {
+  /** Every object below the prefix, with the class it is in. */
+  listClasses(prefix: string, options?: { signal?: AbortSignal }): AsyncGenerator<StoredObject & { storageClass: string }, void, undefined>
+
+  /** Moves an object of at most 5 GiB within the store. Readers see it all the time; a lock stays. @throws OBJECT_NOT_FOUND */
+  moveToClass(key: string, storageClass: string, options?: { signal?: AbortSignal }): Promise<void>
+
+  /** Locks an object; one that is locked for longer stays so. @throws STORE_REJECTED where the store has no locks */
+  lock(key: string, lock: ObjectLock, options?: { signal?: AbortSignal }): Promise<void>
+
+  /** Undefined for an object that is not locked, or not there. */
+  lockedUntil(key: string, options?: { signal?: AbortSignal }): Promise<Date | undefined>
+
+  close(): Promise<void>
+}
+
 /** A body of bytes that are in memory already. */
 export function bytesBody(bytes: Uint8Array): Body {
   return {

@@ -4,7 +4,7 @@ import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import { createFileStore } from './file-store.ts'
 import { isKey } from './keys.ts'
-import type { ObjectStore } from './object-store.ts'
+import type { ObjectStore, ObjectTiering } from './object-store.ts'
 import { createRetryingStore } from './retrying-store.ts'
 import type { S3Settings } from './s3-client.ts'
 
@@ -15,6 +15,8 @@ export interface ObjectStoreConfig {
 }
 
 export interface OpenStoreOptions {
+  /** The class that an object is written to, where the store has classes. */
+  storageClassOf?: (key: string) => string | undefined
   clock: Clock
   logger: Logger
   /** How long outages are waited out. 0: an error is an error at once, as `doctor` wants it. Default: 2 minutes. */
@@ -41,12 +43,20 @@ export async function openObjectStore(config: ObjectStoreConfig, options: OpenSt
   return createRetryingStore(store, { clock, logger, ...(retryBudgetMs !== undefined && { budgetMs: retryBudgetMs }) })
 }
 
-async function openPlainStore(config: ObjectStoreConfig, { clock, logger }: OpenStoreOptions): Promise<ObjectStore> {
+/** Classes and locks of the store's objects; undefined where it has none. Nothing is connected to yet. @throws CONFIG_INVALID */
+export async function openObjectTiering(config: ObjectStoreConfig, { clock, logger }: OpenStoreOptions): Promise<ObjectTiering | undefined> {
+  const location = parseStoreUrl(config.url)
+  if (location.scheme !== 's3') return undefined
+  const { createS3Tiering } = await import('./s3-tiering.ts')
+  return createS3Tiering({ ...checkSettings(config.s3 ?? {}), ...location, clock, logger })
+}
+
+async function openPlainStore(config: ObjectStoreConfig, { clock, logger, storageClassOf }: OpenStoreOptions): Promise<ObjectStore> {
   const location = parseStoreUrl(config.url)
   if (location.scheme === 'file') return createFileStore({ root: location.root, clock })
   const settings = checkSettings(config.s3 ?? {})
   const { createS3Store } = await import('./s3-store.ts')
-  return createS3Store({ ...settings, ...location, clock, logger })
+  return createS3Store({ ...settings, ...location, clock, logger, ...(storageClassOf !== undefined && { storageClassOf }) })
 }
 
 /** @throws CONFIG_INVALID; credentials in the URL are refused without being repeated */

@@ -29,6 +29,9 @@ export interface S3Settings {
   caFile?: string
   /** How long a connection may stay silent. */
   timeoutMs?: number
+  /** Encryption by the server, of every object: with its own keys, or with one of its key service. */
+  sse?: 'AES256' | 'aws:kms'
+  sseKmsKeyId?: string
 }
 
 export interface S3Options extends S3Settings {
@@ -37,6 +40,8 @@ export interface S3Options extends S3Settings {
   prefix: string
   clock?: Clock
   logger?: Logger
+  /** The class that an object is written to; undefined: that of the bucket. */
+  storageClassOf?: (key: string) => string | undefined
 }
 
 /** What the modules of the S3 store share. */
@@ -47,6 +52,10 @@ export interface S3Connection {
   readonly url: string
   readonly timeoutMs: number
   readonly logger: Logger
+  /** What every write says about encryption by the server. */
+  readonly encryption: { ServerSideEncryption?: 'AES256' | 'aws:kms'; SSEKMSKeyId?: string }
+  /** What every write of the key says besides: its class, and `encryption`. */
+  writeSettings(key: string): { StorageClass?: 'STANDARD' } & S3Connection['encryption']
   /** Runs requests and turns whatever they throw into a PromDrError that tells what was being done. */
   call<T>(call: S3Call, request: (options: { abortSignal?: AbortSignal }) => Promise<T>): Promise<T>
 }
@@ -71,6 +80,7 @@ export function connectS3(options: S3Options): S3Connection {
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
   const client = new S3Client(clientConfig(options, timeoutMs))
   refuseWebPages(client.middlewareStack)
+  const encryption = { ...(options.sse !== undefined && { ServerSideEncryption: options.sse }), ...(options.sseKmsKeyId !== undefined && { SSEKMSKeyId: options.sseKmsKeyId }) }
   const where = { url, endpoint: options.endpoint, region: options.region }
   return {
     client,
@@ -79,6 +89,11 @@ export function connectS3(options: S3Options): S3Connection {
     url,
     timeoutMs,
     logger: options.logger ?? silentLogger,
+    encryption,
+    writeSettings(key) {
+      const storageClass = options.storageClassOf?.(key) as 'STANDARD' | undefined
+      return { ...encryption, ...(storageClass !== undefined && { StorageClass: storageClass }) }
+    },
     async call({ action, key, signal }, request) {
       throwIfInterrupted(signal)
       const sendOptions = signal === undefined ? {} : { abortSignal: signal }

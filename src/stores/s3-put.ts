@@ -21,7 +21,7 @@ const conflictTries = 5
 /** One PUT of bytes in memory. False when it was exclusive and the key is taken. */
 export async function putBytes(connection: S3Connection, options: PutBytes): Promise<boolean> {
   const { key, bytes, sha256, exclusive, contentMd5, signal } = options
-  const input: PutObjectCommandInput = { Bucket: connection.bucket, Key: connection.prefix + key, Body: bytes, ContentLength: bytes.byteLength }
+  const input: PutObjectCommandInput = { Bucket: connection.bucket, Key: connection.prefix + key, Body: bytes, ContentLength: bytes.byteLength, ...connection.writeSettings(key) }
   if (exclusive) input.IfNoneMatch = '*'
   if (contentMd5) input.ContentMD5 = md5Of(bytes)
   return await connection.call({ action: 'write', key, signal }, async (sendOptions) => {

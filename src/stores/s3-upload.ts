@@ -38,7 +38,7 @@ interface Part {
 export async function uploadInParts(connection: S3Connection, options: UploadOptions): Promise<UploadResult> {
   const { key, signal } = options
   const target = { Bucket: connection.bucket, Key: connection.prefix + key }
-  const started = await connection.call({ action: 'write', key, signal }, (send) => connection.client.send(new CreateMultipartUploadCommand(target), send))
+  const started = await connection.call({ action: 'write', key, signal }, (send) => connection.client.send(new CreateMultipartUploadCommand({ ...target, ...connection.writeSettings(key) }), send))
   if (started.UploadId === undefined) throw new PromDrError('STORE_BAD_RESPONSE', `the answer to the upload of ${key} to ${connection.url} has no upload id`, { hint: 'check s3.endpoint' })
   const upload = { ...target, UploadId: started.UploadId }
   try {

@@ -167,8 +167,8 @@ export const expireReport: ExpireReport = {
   deletedBlocks: 1,
   freedBytes: 12_345_678,
   repositories: [
-    { name: 'primary', url: 's3://monitoring-dr/eu', ok: true, instances: ['prom-a'], retention: { keepLast: 3, keepHourly: 48, keepDaily: 14, keepWeekly: 8, keepMonthly: 12, keepYearly: 3 }, removed: 1, kept: 2, markedBlocks: 3, deletedBlocks: 1, markedObjects: 2, deletedObjects: 0, freedBytes: 12_345_678, waitingBytes: 40_000_000, nextRemovalAt: '2026-11-22T03:30:05.000Z' },
-    { name: 'second', url: 's3://monitoring-dr/us', ok: false, instances: [], retention: { keepLast: 1, keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 }, removed: 0, kept: 0, markedBlocks: 0, deletedBlocks: 0, markedObjects: 0, deletedObjects: 0, freedBytes: 0, waitingBytes: 0, nextRemovalAt: null, error: { code: 'STORE_UNREACHABLE', message: 'it did not answer', hint: 'is the network up?' } },
+    { name: 'primary', url: 's3://monitoring-dr/eu', ok: true, instances: ['prom-a'], retention: { keepLast: 3, keepHourly: 48, keepDaily: 14, keepWeekly: 8, keepMonthly: 12, keepYearly: 3 }, removed: 1, kept: 2, markedBlocks: 3, deletedBlocks: 1, markedObjects: 2, deletedObjects: 0, freedBytes: 12_345_678, waitingBytes: 40_000_000, nextRemovalAt: '2026-11-22T03:30:05.000Z', locked: [{ name: 'blocks/01JD5W4XH1Q0Z3V6T8Y2C4N7KA/', until: '2026-12-01T00:00:00.000Z' }], movedObjects: 12, movedBytes: 3_000_000_000 },
+    { name: 'second', url: 's3://monitoring-dr/us', ok: false, instances: [], retention: { keepLast: 1, keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 }, removed: 0, kept: 0, markedBlocks: 0, deletedBlocks: 0, markedObjects: 0, deletedObjects: 0, freedBytes: 0, waitingBytes: 0, nextRemovalAt: null, locked: [], movedObjects: 0, movedBytes: 0, error: { code: 'STORE_UNREACHABLE', message: 'it did not answer', hint: 'is the network up?' } },
   ],
   warnings: [],
 }

@@ -38,7 +38,7 @@ describe('without any configuration', () => {
       source: null,
       instance: 'prom-a',
       prometheus: { url: 'http://127.0.0.1:9090', timeoutMs: 30_000 },
-      repositories: [{ name: 'local', url: 'file:///srv/prom-dr-repository', retention: { keepLast: 3, keepHourly: 48, keepDaily: 14, keepWeekly: 8, keepMonthly: 12, keepYearly: 3 } }],
+      repositories: [{ name: 'local', url: 'file:///srv/prom-dr-repository', retention: { keepLast: 3, keepHourly: 48, keepDaily: 14, keepWeekly: 8, keepMonthly: 12, keepYearly: 3 }, tiers: {} }],
       backup: { head: 'auto', knownAnswers: { series: 50, samplesPerSeries: 60, queries: [] }, timezone: 'UTC' },
       ship: { intervalMs: 10_000, partBytes: 8 * 1024 * 1024, holdBytes: 2 * 1024 * 1024 * 1024, windowMs: 72 * 3_600_000, niceness: 10, cpuCores: 0.5, backupAfterGap: true },
       restore: {},
@@ -73,7 +73,7 @@ prometheus:
 repositories:
   - name: primary
     url: s3://monitoring-dr/eu//
-    s3: {region: eu-west-1, endpoint: https://s3.example, forcePathStyle: true, profile: dr, partSize: 16MiB, concurrency: 8}
+    s3: {region: eu-west-1, endpoint: https://s3.example, forcePathStyle: true, profile: dr, partSize: 16MiB, concurrency: 8, tiers: {daily: {lock: {days: 7}}, monthly: {storageClass: GLACIER_IR, lock: {mode: COMPLIANCE, days: 365}}}}
     retention: {keepLast: 2, keepDaily: 30}
   - name: near
     url: ../near
@@ -110,8 +110,9 @@ describe('a file', () => {
           url: 's3://monitoring-dr/eu',
           s3: { region: 'eu-west-1', endpoint: 'https://s3.example', forcePathStyle: true, profile: 'dr', partSizeBytes: 16_777_216, concurrency: 8 },
           retention: { keepLast: 2, keepHourly: 0, keepDaily: 30, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
+          tiers: { daily: { lock: { mode: 'GOVERNANCE', days: 7 } }, monthly: { storageClass: 'GLACIER_IR', lock: { mode: 'COMPLIANCE', days: 365 } } },
         },
-        { name: 'near', url: 'file:///etc/near', retention: { keepLast: 3, keepHourly: 48, keepDaily: 14, keepWeekly: 8, keepMonthly: 12, keepYearly: 3 } },
+        { name: 'near', url: 'file:///etc/near', retention: { keepLast: 3, keepHourly: 48, keepDaily: 14, keepWeekly: 8, keepMonthly: 12, keepYearly: 3 }, tiers: {} },
       ],
       backup: {
         head: 'always',
@@ -133,6 +134,13 @@ describe('a file', () => {
     expect(retentionOf({ yaml: 'repositories: [{name: a, url: /a, retention: {keepYearly: 7}}]' })).toMatchObject([{ keepLast: 0, keepHourly: 0, keepYearly: 7 }])
     expect(retentionOf({ env: { PROM_DR_REPOSITORY_URL: '/a', PROM_DR_KEEP_HOURLY: '5' } })).toMatchObject([{ keepLast: 0, keepHourly: 5, keepYearly: 0 }])
     expect(refusal({ yaml: 'repositories: [{name: a, url: /a, retention: {keepDayly: -1, keepLast: 1.5}}]' })).toMatch(/keepLast must be a whole number[^]*keepDayly is not a known key; did you mean "keepDaily"\?/)
+  })
+
+  test('refuses a class of storage that cannot be read at once, and one that there is not', () => {
+    const of = (name: string) => ({ yaml: `repositories: [{name: a, url: "s3://bkt", s3: {tiers: {yearly: {storageClass: ${name}}}}}]` })
+    expect(load(of('STANDARD_IA')).repositories[0]?.tiers).toEqual({ yearly: { storageClass: 'STANDARD_IA' } })
+    expect(refusal(of('DEEP_ARCHIVE'))).toMatch(/storageClass is refused: DEEP_ARCHIVE has to be asked for hours before/)
+    expect(refusal(of('COLD'))).toMatch(/storageClass must be one of STANDARD, /)
   })
 
   test('is looked for in the order --config, PROM_DR_CONFIG, working directory, /etc', () => {
@@ -249,7 +257,7 @@ describe('settings from the environment', () => {
       files: { '/srv/.env': 'PROM_DR_S3_ACCESS_KEY_ID=id\nPROM_DR_S3_SECRET_ACCESS_KEY=key\nPROM_DR_KNOWN_ANSWERS_QUERIES="up\ncount(up)"\n' },
     })
     expect(config.repositories).toEqual([
-      { name: 'default', url: 's3://bucket/x', s3: { forcePathStyle: true, partSizeBytes: 8_388_608, accessKeyId: 'id', secretAccessKey: 'key' }, retention: expect.objectContaining({ keepLast: 3 }) },
+      { name: 'default', url: 's3://bucket/x', s3: { forcePathStyle: true, partSizeBytes: 8_388_608, accessKeyId: 'id', secretAccessKey: 'key' }, retention: expect.objectContaining({ keepLast: 3 }), tiers: {} },
     ])
     expect(config.backup.knownAnswers.queries).toEqual(['up', 'count(up)'])
   })

@@ -27,7 +27,7 @@ test('a configuration is written with what was discovered, and loads', async () 
   expect(load(text)).toMatchObject({
     instance: 'prom-a',
     prometheus: { url: 'http://127.0.0.1:9090', dataDir: '/var/lib/prometheus/metrics2' },
-    repositories: [{ name: 'local', url: 'file:///var/backups/prom-dr', retention: expect.objectContaining({ keepLast: 3 }) }],
+    repositories: [{ name: 'local', url: 'file:///var/backups/prom-dr', retention: expect.objectContaining({ keepLast: 3 }), tiers: {} }],
     restore: { retentionMs: 1_296_000_000 },
   })
 })

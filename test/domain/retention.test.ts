@@ -56,7 +56,7 @@ describe('a retention', () => {
 
   test('never removes the newest recovery point, and goes on where there is none', () => {
     const decisions = plan(pointsAt([0, 1]), {})
-    expect(decisions).toEqual([expect.objectContaining({ id: 'h0000', keep: false }), { id: 'h0001', keep: true, reasons: ['the newest is never removed'] }])
+    expect(decisions).toEqual([expect.objectContaining({ id: 'h0000', keep: false }), { id: 'h0001', keep: true, reasons: ['the newest is never removed'], keepers: ['newest'] }])
     expect(plan([], { keepLast: 1 })).toEqual([])
   })
 

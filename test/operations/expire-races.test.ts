@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { raceExpiries } from '../support/expiry-race.ts'
 
-const total = { backups: 0, expiries: 0, refused: 0, killed: 0, deletedBlocks: 0, shipped: 0, leaps: 0 }
+const total = { backups: 0, expiries: 0, refused: 0, killed: 0, deletedBlocks: 0, shipped: 0, restored: 0, leaps: 0 }
 
 describe('two expiries, backups of two instances and a ship on one repository', () => {
   test.each(Array.from({ length: 10 }, (_, seed) => seed))('lose nothing that is named, and leave nothing that is not: race %i', async (seed) => {

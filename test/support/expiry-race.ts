@@ -13,7 +13,7 @@ import { silentLogger } from '../../src/system/logger.ts'
 import { thisProcess } from '../../src/system/machine.ts'
 import { backUp } from './fake-server.ts'
 import { Race } from './race.ts'
-import { missingIn, unnamedIn } from './wholeness.ts'
+import { missingIn, pointsIn, unnamedIn } from './wholeness.ts'
 
 const hourMs = 3_600_000
 const generation = '20260101T000000Z-aaaaaaaa'
@@ -30,6 +30,8 @@ export interface RaceOutcome {
   killed: number
   deletedBlocks: number
   shipped: number
+  /** Files that restores read, also of recovery points that expired meanwhile. */
+  restored: number
   missing: string[]
   unnamed: string[]
 }
@@ -40,7 +42,7 @@ export interface RaceOutcome {
  */
 export async function raceExpiries(seed: string, { calls = 2_500 } = {}): Promise<RaceOutcome> {
   const random = seededRandom(seed)
-  const outcome: RaceOutcome = { steps: 0, leaps: 0, backups: 0, contended: 0, expiries: 0, refused: 0, killed: 0, deletedBlocks: 0, shipped: 0, missing: [], unnamed: [] }
+  const outcome: RaceOutcome = { steps: 0, leaps: 0, backups: 0, contended: 0, expiries: 0, refused: 0, killed: 0, deletedBlocks: 0, shipped: 0, restored: 0, missing: [], unnamed: [] }
   const silent = new Set<string>()
   const race = new Race(random, {
     check({ store }) {
@@ -57,8 +59,9 @@ export async function raceExpiries(seed: string, { calls = 2_500 } = {}): Promis
   for (const instance of ['prom-a', 'prom-b'] as const) startBackups(instance)
   for (const instance of ['prom-a', 'prom-b'] as const) startExpiries(instance)
   startShip()
+  startRestores()
   await race.run(() => race.steps >= calls)
-  for (const actor of ['backup prom-a', 'backup prom-b', 'expire prom-a', 'expire prom-b', 'ship']) race.kill(actor)
+  for (const actor of ['backup prom-a', 'backup prom-b', 'expire prom-a', 'expire prom-b', 'ship', 'restore']) race.kill(actor)
   race.heal()
   await finish()
   return { ...outcome, steps: race.steps, leaps: race.leaps }
@@ -141,6 +144,29 @@ export async function raceExpiries(seed: string, { calls = 2_500 } = {}): Promis
         // The window moves on: what it named is named no more.
         const [old] = [...race.store.objects.keys()].filter((key) => key.includes('/deletions/'))
         if (race.chance(0.6) && old !== undefined) await store.delete([old])
+      }
+    })
+  }
+
+  /** Reads what a recovery point names for up to the delay: whatever expires meanwhile has to be there. */
+  function startRestores(): void {
+    race.start('restore', async () => {
+      const clock = race.clockOf('restore')
+      for (;;) {
+        await clock.sleep(race.pick(3 * hourMs))
+        const points = pointsIn(race.store)
+        const point = points[race.pick(points.length)]
+        if (point === undefined) continue
+        const startedAtMs = race.nowMs
+        for (const { ulid, files } of point.blocks) {
+          for (const path of Object.keys(files)) {
+            const found = race.store.objects.has(`blocks/${ulid}/${path}`)
+            if (race.nowMs - startedAtMs >= deletionDelayMs) break
+            outcome.restored += 1
+            if (!found) throw new Error(`seed ${seed}: a restore of ${point.id} that began ${race.nowMs - startedAtMs} ms ago misses blocks/${ulid}/${path}`)
+          }
+          await clock.sleep(race.pick(11 * hourMs))
+        }
       }
     })
   }

@@ -5,6 +5,7 @@ import pLimit from 'p-limit'
 import { noProgress } from '../../src/domain/progress.ts'
 import { recoveryPointId } from '../../src/domain/recovery-point.ts'
 import { newUlid } from '../../src/domain/ulid.ts'
+import type { RepositoryTiering } from '../../src/operations/backup-context.ts'
 import { type StoreOutcome, type StoreRequest, storeRecoveryPoint } from '../../src/operations/backup-repository.ts'
 import type { SnapshotBlock } from '../../src/operations/snapshot-block.ts'
 import { SourceCheck } from '../../src/operations/source-check.ts'
@@ -49,6 +50,7 @@ export interface FakeBackup {
   self?: Holder
   /** In the place of the files' own: what the bodies are read from. */
   check?: Pick<SourceCheck, 'body'>
+  tiering?: RepositoryTiering
 }
 
 /** One backup of a server that need not exist, into one repository, with everything that a real one does there. */
@@ -61,7 +63,7 @@ export async function backUp(store: ObjectStore, backup: FakeBackup): Promise<St
     await clearDeadIntents(store, instance, { signal })
     const { blocks: _, head: _head, tiers: _tiers, cost: _cost, archives: _archives, ...point } = storedRecoveryPoint({ instance, createdAt: clock.now().getTime(), id: recoveryPointId(clock.now(), backup.random) })
     return await storeRecoveryPoint({
-      store, lease, point, startedAtMs,
+      store, lease, point, startedAtMs, tiering: backup.tiering,
       blocks: backup.blocks, head: backup.head, check: backup.check ?? new SourceCheck(), collection: { collected: [], failed: [], warnings: [] }, place: undefined,
       compactedSpanMs: 24 * hourMs, timezone: 'UTC', now: () => clock.now(), sleep: (durationMs: number) => clock.sleep(durationMs, signal),
       limit: pLimit(2), progress: noProgress, logger: silentLogger, signal,

@@ -163,7 +163,7 @@ export class Race {
 
 /** A host may be paused, and an upload may take days; but not the request that removes, marks or commits. */
 function mayWait({ verb, key, actor }: Parked): boolean {
-  if (actor.startsWith('ship')) return verb === 'sleep'
+  if (actor.startsWith('ship') || actor.startsWith('restore')) return verb === 'sleep'
   if (actor.startsWith('expire')) return verb !== 'delete' && verb !== 'put' && verb !== 'create'
   return (verb === 'create' || verb === 'put') && /^blocks\/|\/heads\//.test(key)
 }

@@ -28,6 +28,8 @@ function renderRepository(repository: RepositoryExpiry, report: ExpireReport, st
       ['marked', `${counted(repository.markedBlocks, 'block')} and ${counted(repository.markedObjects, 'other object')} ${would}marked for removal`],
       ['removed', `${counted(repository.deletedBlocks, 'block')} and ${counted(repository.deletedObjects, 'other object')} ${would}removed: ${formatByteSize(repository.freedBytes)}`],
       ['waiting', repository.nextRemovalAt === null ? undefined : `${formatByteSize(repository.waitingBytes)} may go from ${formatInstant(repository.nextRemovalAt)} on`],
+      ['locked', repository.locked.length === 0 ? undefined : repository.locked.map(({ name, until }) => `${name} until ${formatInstant(until)}`).join(', ')],
+      ['moved', repository.movedObjects === 0 ? undefined : `${counted(repository.movedObjects, 'object')}, ${formatByteSize(repository.movedBytes)}, ${would}moved to the class of the tier that they live on for`],
     ],
     style,
   )
