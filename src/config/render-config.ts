@@ -44,6 +44,14 @@ backup:
     queries: ["count(up)"]
   timezone: UTC
 
+# What else belongs to the stack, collected with every backup. Prometheus's own configuration is found and archived by itself.
+# components:
+#   alertmanager: {url: "http://127.0.0.1:9093", configFile: /etc/prometheus/alertmanager.yml, dataDir: /var/lib/prometheus/alertmanager}
+#   grafana: {url: "http://127.0.0.1:3000", tokenFile: /etc/prom-dr/grafana-token}
+#   haproxy: {}
+#   files: [{name: scripts, paths: ["/usr/local/bin/*.sh"]}]
+#   commands: [{name: timescale, backup: [pg_dump, -Fc, metrics], restore: [pg_restore, -d, metrics], timeout: 1h}]
+
 restore:
 ${restoreLines(facts)}  # owner: prometheus:prometheus
 
