@@ -193,6 +193,29 @@ describe('segments that are removed before they were shipped', () => {
     expect((await readLocalLog(wal.dataDir, 'wal')).segments[0]?.number).toBeGreaterThan(1)
   })
 
+  it('are let go beyond the limit of what is held, and the gap is named', async () => {
+    const { wal, store } = await scene()
+    const shipTo = (on: Parameters<typeof shipOnce>[1]) => shipOnce(noServer, on, { dataDir: wal.dataDir, settings: { holdBytes: 20_000 } })
+    await wal.append(10)
+    await shipTo(store)
+    const away = () => createFaultyStore(store, Array.from({ length: 20 }, (_, at) => ({ verb: 'any' as const, call: at + 1, at: 'before' as const })))
+    const heldBytes = async () => (await readLocalLog(wal.dataDir, 'wal')).segments.filter(({ path }) => path.includes('wal-hold')).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+    for (let at = 0; at < 6; at += 1) {
+      await wal.append(1000)
+      await wal.rotate(false)
+      await shipTo(away()).catch(() => undefined)
+    }
+    await wal.truncate(2)
+    await shipTo(away()).catch(() => undefined)
+    expect(await heldBytes()).toBeGreaterThan(0)
+    expect(await heldBytes()).toBeLessThanOrEqual(20_000)
+    await wal.append(1)
+    expect((await shipTo(store)).repositories[0]).toMatchObject({ ok: true })
+    const generations = await readGenerations(store, 'prom-a')
+    expect(generations).toHaveLength(2)
+    expect(generations.at(-1)?.reason).toMatch(/0000000\d/)
+  })
+
   it('are not mistaken for those of another log that took the place of this one', async () => {
     const { wal, store, ship } = await scene()
     await wal.append(10)
