@@ -1,7 +1,7 @@
 import { join } from 'node:path'
-import pLimit from 'p-limit'
+import pLimit, { type LimitFunction } from 'p-limit'
 import type { Component } from '../components/component.ts'
-import { PromDrError, hasCode, messageOf } from '../errors.ts'
+import { PromDrError, messageOf } from '../errors.ts'
 import { type PackedArchive, packDirectory } from '../packing/pack-directory.ts'
 import { makePrivateDirectory, withPrivateScratch } from '../packing/scratch-directory.ts'
 import { readLocalFile } from '../packing/unpack-archive.ts'
@@ -27,6 +27,8 @@ export interface Collection {
   collected: CollectedComponent[]
   failed: FailedComponent[]
   warnings: string[]
+  /** For what may go to one repository at a time only: components' own tools make one snapshot after the other. */
+  inTurn: LimitFunction
 }
 
 const collectedAtOnce = 4
@@ -37,12 +39,12 @@ const collectedAtOnce = 4
  */
 export async function withCollection<T>(context: { components?: ComponentsContext | undefined; watch: Stopwatch; logger: Logger; signal: AbortSignal }, use: (collection: Collection) => Promise<T>): Promise<T> {
   const { components } = context
-  if (components === undefined || components.components.length === 0) return use({ collected: [], failed: [], warnings: [] })
+  if (components === undefined || components.components.length === 0) return use({ collected: [], failed: [], warnings: [], inTurn: pLimit(1) })
   return withPrivateScratch(components.scratch, async (directory) => use(await context.watch.time('collect components', () => collectAll({ ...context, components }, directory))))
 }
 
 async function collectAll(context: { components: ComponentsContext; logger: Logger; signal: AbortSignal }, directory: string): Promise<Collection> {
-  const collection: Collection = { collected: [], failed: [], warnings: [] }
+  const collection: Collection = { collected: [], failed: [], warnings: [], inTurn: pLimit(1) }
   const limit = pLimit(collectedAtOnce)
   await Promise.all(context.components.components.map((configured) => limit(() => collectInto(collection, { ...context, configured, directory }))))
   context.signal.throwIfAborted()
@@ -66,7 +68,8 @@ async function collectInto(collection: Collection, request: CollectRequest): Pro
     collection.collected.push(collected)
     collection.warnings.push(...warnings.map((warning) => `${name}: ${warning}`))
   } catch (error) {
-    if (hasCode(error, 'INTERRUPTED') || request.signal.aborted) return
+    // The caller tells of the interruption.
+    if (request.signal.aborted) return
     if (!(error instanceof PromDrError)) request.logger.error({ component: name, error }, 'a component failed in a way that it does not name')
     if (asked) collection.failed.push({ component: name, kind, error: failureOf(error) })
     else collection.warnings.push(`${name} was left out: ${messageOf(error)}${error instanceof PromDrError && error.hint !== undefined ? ` (${error.hint})` : ''}`)

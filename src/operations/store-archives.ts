@@ -112,7 +112,7 @@ async function storeExternal(component: Component, request: ArchiveRequest & { r
   try {
     if (place === undefined) throw new PromDrError('COMPONENT_FAILED', `${component.name} cannot store in ${store.url}`, { hint: 'its data goes to file:// and s3:// repositories' })
     const at = (path: string): ExternalPlace => ({ ...place, prefix: `${instancePrefix(instance)}${path}` })
-    const { warnings } = await component.external!.store(at(prefix), { previous: before && at(before.prefix), recoveryPoint, signal })
+    const { warnings } = await request.collection.inTurn(() => component.external!.store(at(prefix), { previous: before && at(before.prefix), recoveryPoint, signal }))
     result.warnings.push(...warnings.map((warning) => `${component.name}: ${warning}`))
   } catch (error) {
     signal.throwIfAborted()
