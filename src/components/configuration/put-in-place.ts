@@ -56,10 +56,13 @@ export async function putInPlace(request: PutRequest): Promise<PutOutcome> {
     outcome.movedAside.push(...old.map((path) => ({ from: path, to: join(aside, request.aside.pathOf(path)) })))
     if (request.dryRun) return outcome
     for (const { from, to } of outcome.movedAside) await onFile(to, copyAside(from, to))
+    await syncDirectoriesOf(outcome.movedAside.map(({ to }) => to))
     const last = changes.pop()
-    for (const { destination } of changes) await onFile(destination, moveOver(destination))
-    await removeAll(request.obsolete)
-    if (last !== undefined) await onFile(last.destination, moveOver(last.destination))
+    for (const { destination } of changes) await onFile(destination, rename(`${destination}${newSuffix}`, destination))
+    for (const path of request.obsolete) await onFile(path, rm(path, { force: true }))
+    await syncDirectoriesOf([...changes.map(({ destination }) => destination), ...request.obsolete])
+    if (last !== undefined) await onFile(last.destination, rename(`${last.destination}${newSuffix}`, last.destination))
+    await syncDirectoriesOf(last === undefined ? [] : [last.destination])
   } finally {
     for (const path of written) await rm(path, { force: true })
   }
@@ -152,7 +155,7 @@ async function makeDirectories(path: string): Promise<void> {
   await mkdir(path, { mode: 0o755 })
   const { uid, gid } = await stat(dirname(path))
   if (process.getuid?.() === 0) await chown(path, uid, gid)
-  await syncDirectory(dirname(path))
+  await syncPath(dirname(path))
 }
 
 /** A copy, so that the file is in its place at every moment, and the two may lie on different disks. */
@@ -163,24 +166,16 @@ async function copyAside(from: string, to: string): Promise<void> {
   const { uid, gid, mode } = await stat(from)
   if (process.getuid?.() === 0) await chown(to, uid, gid)
   await chmod(to, mode & 0o777)
-  await syncDirectory(to)
-  await syncDirectory(dirname(to))
+  await syncPath(to)
 }
 
-async function moveOver(destination: string): Promise<void> {
-  await rename(`${destination}${newSuffix}`, destination)
-  await syncDirectory(dirname(destination))
+/** Each once, with the one above it, which may have been made for it. */
+async function syncDirectoriesOf(paths: readonly string[]): Promise<void> {
+  const directories = paths.map((path) => dirname(path))
+  for (const directory of new Set([...directories, ...directories.map((path) => dirname(path))])) await onFile(directory, syncPath(directory))
 }
 
-async function removeAll(paths: readonly string[]): Promise<void> {
-  for (const path of paths) {
-    await onFile(path, rm(path, { force: true }))
-    await syncDirectory(dirname(path))
-  }
-}
-
-/** Of a file too. */
-async function syncDirectory(path: string): Promise<void> {
+async function syncPath(path: string): Promise<void> {
   const handle = await open(path, constants.O_RDONLY)
   try {
     await handle.sync()
