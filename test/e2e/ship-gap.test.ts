@@ -30,7 +30,7 @@ describe.skipIf(missingPrograms('prometheus'))('shipping that stood still for lo
     // Nothing more is needed by the next pass.
     await write(8)
     const next = await ship()
-    expect(next).toMatchObject({ backups: [], warnings: [], repositories: [{ gaps: [] }] })
+    expect(next).toMatchObject({ backups: [], warnings: [], unknownRecords: [], repositories: [{ gaps: [] }] })
     expect((await pointsIn(store)).recoverable.length).toBeGreaterThanOrEqual(recoverable.length)
 
     const source = await samples()

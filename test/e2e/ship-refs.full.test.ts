@@ -5,8 +5,10 @@ import type { ObjectStore } from '../../src/stores/object-store.ts'
 import { decodeRecord } from '../../src/tsdb/wal/record-codec.ts'
 import { SegmentReader } from '../../src/tsdb/wal/segment-reader.ts'
 import { listPieces, readGenerations } from '../../src/repository/wal-stream.ts'
+import { readLocalLog } from '../../src/tsdb/wal-source.ts'
 import { missingPrograms, remoteWrite, startTestPrometheus, waitFor } from '../support/prometheus.ts'
-import { restored, samplesOf, shippingOf } from '../support/shipped-server.ts'
+import { restored, samplesOf } from '../support/shipped-server.ts'
+import { startShipping } from '../support/shipping.ts'
 import { startWrittenServer } from '../support/written-server.ts'
 
 const config = { storage: { tsdb: { out_of_order_time_window: '10m' } } }
@@ -27,10 +29,14 @@ async function refsOf(wal: string, name: string): Promise<number[]> {
   return refs
 }
 
-/** Waits until the out-of-order log is there in so many pieces. */
-async function shippedBeside(store: ObjectStore, pieces: number): Promise<void> {
-  const generation = (await readGenerations(store, 'prom-a')).at(-1)?.id ?? ''
-  await waitFor(async () => (await listPieces(store, 'prom-a', { generation, log: 'wbl' })).length >= pieces, { what: `piece ${pieces} of the out-of-order log`, timeoutMs: 120_000 })
+/** Waits until all of the out-of-order log is stored. */
+async function shippedBeside(store: ObjectStore, dataDir: string): Promise<void> {
+  await waitFor(async () => {
+    const generation = (await readGenerations(store, 'prom-a')).at(-1)?.id ?? ''
+    const local = (await readLocalLog(dataDir, 'wbl')).segments.at(-1)
+    const pieces = await listPieces(store, 'prom-a', { generation, log: 'wbl' })
+    return local !== undefined && (local.sizeBytes === 0 || pieces.some(({ segment, end }) => segment === local.number && end === local.sizeBytes))
+  }, { what: 'the out-of-order log', timeoutMs: 120_000 })
 }
 
 describe.skipIf(missingPrograms('prometheus'))('a ref that a server gives to another series after a restart', () => {
@@ -43,14 +49,13 @@ describe.skipIf(missingPrograms('prometheus'))('a ref that a server gives to ano
     await ship()
     await operations.backup()
     // Goes on through the restart, and holds what the server removes meanwhile: it looks every second, and slower than that blocks are cut here.
-    const shipping = shippingOf(server, store)
-    shipping.startShipping(1000)
+    const shipping = startShipping(server.api, store, { settings: { intervalMs: 1000 } })
     // The newest series of the server: its ref is free again when it is gone.
     await push(server.url, 'gone', startMs + 3000)
     await push(server.url, 'gone', startMs + 1000)
     const [ref, ...others] = await refsOf(wal, 'gone')
     expect(others).toEqual([])
-    await shippedBeside(store, 1)
+    await shippedBeside(store, server.dataDir)
     await waitFor(async () => {
       await write(8)
       await settle()
@@ -64,9 +69,9 @@ describe.skipIf(missingPrograms('prometheus'))('a ref that a server gives to ano
     expect(await refsOf(wal, 'new'), 'the server gives the ref to another series').toEqual([ref])
     for (let late = 4; late > 0; late -= 1) {
       await push(again.url, 'new', newMs + late * 1000)
-      await shippedBeside(store, 1 + (5 - late))
+      await shippedBeside(store, server.dataDir)
     }
-    expect(await shipping.stopShipping()).toMatchObject({ repositories: [{ ok: true, gaps: [] }] })
+    expect(await shipping.stop()).toMatchObject({ repositories: [{ ok: true, gaps: [] }] })
     await again.kill()
 
     await restored(operations, {}, async (api, report) => {

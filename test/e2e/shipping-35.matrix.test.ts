@@ -1,0 +1,8 @@
+// The same tests on Prometheus 3.5.
+import { usePrometheusOf } from '../support/other-suite.ts'
+
+await usePrometheusOf('sid')
+await import('./ship-gap.test.ts')
+await import('./ship-window.test.ts')
+await import('./ship-traps.test.ts')
+await import('./wal-by-hand.test.ts')
