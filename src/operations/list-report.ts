@@ -14,6 +14,8 @@ export interface ListedRecoveryPoint {
   /** Bytes of everything it names (shared blocks counted in each). */
   bytes: number
   blocks: number
+  /** Names of the components that are archived in it. */
+  archives: string[]
   headIncluded: boolean
   /** Where what was in memory is: in the recovery point, in the shipped WAL, or nowhere. */
   head: HeadPlace

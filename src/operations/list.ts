@@ -79,6 +79,7 @@ function describe(point: StoredRecoveryPoint, repository: string, hold: ListedRe
     tiers: point.tiers,
     bytes: recoveryPointBytes(point),
     blocks: point.blocks.length + (point.head.kind === 'block' ? 1 : 0),
+    archives: point.archives.map(({ component }) => component),
     headIncluded: headPlace(point.head) === 'stored',
     head: headPlace(point.head),
     held: hold !== null,

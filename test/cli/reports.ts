@@ -102,8 +102,8 @@ export const listReport: ListReport = {
       gaps: [{ from: '2026-11-20T03:00:10.000Z', to: '2026-11-20T04:00:00.000Z', reason: 'segment 00000003 was removed before all of it was shipped', repository: 'near' }],
       branches: [{ generation: '20261119T061635Z-aaaaaaaa', repository: 'primary', from: '2026-11-19T06:16:35.000Z', to: '2026-11-19T08:00:00.000Z' }],
       recoveryPoints: [
-        { id, createdAt: '2026-11-21T03:00:00.412Z', maxTime: '2026-11-21T02:59:58.120Z', tiers: ['hourly', 'daily'], bytes: 123_456_789, blocks: 13, headIncluded: true, head: 'stored', held: true, hold: { until: '2027-02-19T12:00:00.000Z', reason: 'incident 4711' }, repositories: ['primary', 'near'] },
-        { id: '20261120T030000Z-0000000a', createdAt: '2026-11-20T03:00:00.000Z', maxTime: null, tiers: [], bytes: 812, blocks: 0, headIncluded: false, head: 'wal', held: false, hold: null, repositories: ['primary'] },
+        { id, createdAt: '2026-11-21T03:00:00.412Z', maxTime: '2026-11-21T02:59:58.120Z', tiers: ['hourly', 'daily'], bytes: 123_456_789, blocks: 13, archives: ['alertmanager', 'prometheus'], headIncluded: true, head: 'stored', held: true, hold: { until: '2027-02-19T12:00:00.000Z', reason: 'incident 4711' }, repositories: ['primary', 'near'] },
+        { id: '20261120T030000Z-0000000a', createdAt: '2026-11-20T03:00:00.000Z', maxTime: null, tiers: [], bytes: 812, blocks: 0, archives: [], headIncluded: false, head: 'wal', held: false, hold: null, repositories: ['primary'] },
       ],
     },
   ],

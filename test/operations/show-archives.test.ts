@@ -96,7 +96,7 @@ describe('a recovery point of components alone', () => {
   test('is listed and shown as such, with its archives and, on request, their files', async () => {
     const { context, first } = await twoPoints()
     const report = await list(context, { repositories: [] })
-    expect(report.instances).toMatchObject([{ name: 'prom-a', recoverable: [], recoveryPoints: [{ head: 'none', headIncluded: false, blocks: 0 }, { head: 'none' }] }])
+    expect(report.instances).toMatchObject([{ name: 'prom-a', recoverable: [], recoveryPoints: [{ head: 'none', headIncluded: false, blocks: 0, archives: ['other', 'prometheus'] }, { head: 'none' }] }])
     expect(report.instances[0]?.recoveryPoints[0]?.bytes).toBeGreaterThan(100)
     const shown = await show(context, { id: first, repositories: [] })
     expect(shown).toMatchObject({ head: 'none', archives: [{ component: 'other', files: 1 }, { component: 'prometheus', files: 6, leftOut: [{ path: '/secret' }] }] })
