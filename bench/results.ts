@@ -98,7 +98,7 @@ export function renderResults(results: BenchResults): string {
     table(['promise', 'measured', 'met'], targetsOf(results).map(({ promise, measured, met }) => [promise, measured, met ? 'yes' : '**no**'])),
     ...results.destinations.flatMap(renderDestination),
     '## 10,000 blocks in a repository',
-    'Wall time of the whole command, Node’s start included. "fleet": 20 instances × 500 blocks × 10 recovery points; "one instance": 10,000 blocks in 3 recovery points.',
+    'Wall time of the whole command, Node’s start included. "fleet": 20 instances × 500 blocks × 10 recovery points; "one instance": 10,000 blocks in 3 recovery points. On S3 the fleet has its manifests and the blocks of one instance.',
     table(['repository', 'store', 'command', 'time', 'first time, cold caches', 'peak memory'], results.scale.map((one) => [one.repository, one.destination, `\`${one.command}\``, seconds(median(one.wallMs)), seconds(one.coldMs), megabytes(one.peakRssBytes)])),
     '## How it is measured',
     [
