@@ -85,7 +85,7 @@ describe('a shipped stream of which one bit flips, anywhere', () => {
       } finally {
         object.bytes = good
       }
-    }), { numRuns: Number(process.env['PROM_DR_TEST_FLIPS'] ?? 250) })
+    }), { numRuns: Number(process.env['PROM_DR_TEST_FLIPS'] ?? 150) })
     expect(refused).toBeGreaterThan(harmless)
   })
 })
