@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { shipExitCode } from '../../src/cli/commands/ship.ts'
 import { list } from '../../src/operations/list.ts'
+import type { ShipReport } from '../../src/operations/ship-report.ts'
 import type { ObjectStore } from '../../src/stores/object-store.ts'
+import { promDr } from '../cli/launcher.ts'
+import { temporaryDirectory } from '../support/cleanup.ts'
 import { missingPrograms } from '../support/prometheus.ts'
 import { differences, restored, samplesOf } from '../support/shipped-server.ts'
 import { startWrittenServer } from '../support/written-server.ts'
@@ -39,6 +42,23 @@ describe.skipIf(missingPrograms('prometheus'))('shipping that stood still for lo
       expect(stoppedBy).toBe('end')
       expect(differences(source, await samplesOf(api, { endMs: Date.now() }))).toEqual([])
     })
+  })
+
+  it('makes it from the command line too, unless it is told not to', async () => {
+    const { server, root, write, writeUntilGone } = await startWrittenServer()
+    const cwd = await temporaryDirectory('ship-gap')
+    const shipOnce = async (settings: Record<string, string> = {}) => {
+      const { code, stdout, stderr } = await promDr(['ship', '--once', '--json'], { cwd, env: { PROM_DR_PROMETHEUS_URL: server.url, PROM_DR_INSTANCE: 'prom-a', PROM_DR_REPOSITORY_URL: `file://${root}`, ...settings } })
+      expect(code, stderr).toBe(0)
+      return JSON.parse(stdout) as ShipReport
+    }
+    await write(5)
+    await shipOnce()
+    await writeUntilGone(0)
+    const told = await shipOnce({ PROM_DR_SHIP_BACKUP_AFTER_GAP: 'false' })
+    expect(told).toMatchObject({ backups: [], warnings: [expect.stringContaining('prom-dr backup --head always')], repositories: [{ gaps: [expect.anything()] }] })
+    expect((await shipOnce()).backups).toMatchObject([{ ok: true, recoveryPoint: expect.stringMatching(/^20/), reason: expect.stringContaining('gap') }])
+    expect(await shipOnce()).toMatchObject({ backups: [], warnings: [] })
   })
 
   it('says what stood in the way where it could make none, and goes on shipping', async () => {
