@@ -21,8 +21,8 @@ describe('what a command asks for', () => {
 
   test('list and show', async () => {
     expect(await requestOf(['list', '--instance', 'b', '--repository', 'near'])).toEqual({ instance: 'b', repositories: ['near'] })
-    expect(await requestOf(['show', 'latest'])).toEqual({ id: 'latest', repositories: [] })
-    expect(await requestOf(['show', id, '-i', 'b'])).toEqual({ id, instance: 'b', repositories: [] })
+    expect(await requestOf(['show', 'latest'])).toEqual({ id: 'latest', files: false, repositories: [] })
+    expect(await requestOf(['show', id, '-i', 'b'])).toEqual({ id, files: false, instance: 'b', repositories: [] })
   })
 
   test('expire', async () => {
@@ -55,7 +55,7 @@ describe('what a command asks for', () => {
   })
 
   test('restore', async () => {
-    const off = { repositories: [], dryRun: false, replace: false, nearest: false, includeDeletes: false, start: false, sideInstance: false }
+    const off = { repositories: [], dryRun: false, replace: false, nearest: false, includeDeletes: false, laterBlocks: false, start: false, sideInstance: false, all: false, force: false }
     expect(await requestOf(['restore', '--at', 'latest'])).toEqual({ at: { kind: 'latest' }, ...off })
     const argv = ['restore', '--at', '2h ago', '-t', '/t', '-i', 'b', '-r', 'near', '-n', '--replace', '--nearest', '--include-deletes', '--generation', 'g', '--start', '--owner', 'a:b', '--retention', '15d', '--side-instance', '--disaster-at', '2026-11-21T11:00:00Z']
     expect(await requestOf(argv)).toEqual({
@@ -68,6 +68,9 @@ describe('what a command asks for', () => {
       nearest: true,
       includeDeletes: true,
       generation: 'g',
+      laterBlocks: false,
+      all: false,
+      force: false,
       start: true,
       owner: 'a:b',
       retentionMs: 1_296_000_000,
@@ -164,7 +167,9 @@ describe('exit codes', () => {
   })
 
   test.each<[string, string[], Scene['operations'], number]>([
-    ['a backup to every repository', ['backup'], { backup: async () => ({ ...backupReport, repositories: backupReport.repositories.slice(0, 1) }) }, 0],
+    ['a backup to every repository', ['backup'], { backup: async () => ({ ...backupReport, failedComponents: [], repositories: backupReport.repositories.slice(0, 1) }) }, 0],
+    ['a backup without a component', ['backup'], { backup: async () => ({ ...backupReport, repositories: backupReport.repositories.slice(0, 1) }) }, 3],
+    ['an archive without a component', ['archive'], {}, 3],
     ['a backup that missed one of two', ['backup'], {}, 3],
     ['a shipper of whose two repositories one is down', ['ship', '--once'], {}, 3],
     ['a shipper that met a corrupt WAL', ['ship', '--once'], { ship: async () => ({ ...shipReport, corruption: [{ path: '/d/wal/00000001', segment: 1, offset: 7, message: 'damaged at byte 7' }] }) }, 5],
