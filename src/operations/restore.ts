@@ -63,16 +63,22 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
   const decision = await watch.time('plan', () => choosePlan(context, { sources, instance, request, damagedLog }))
   const { plan } = decision
   // Known answers that cannot be read must not come to light when everything is in place.
-  const knownAnswers = request.start ? answersLeft(await decodeKnownAnswers(await openAnswers(plan.point.knownAnswers, context.opening)), decision) : undefined
+  const knownAnswers = request.start ? await answersOf(context, decision) : undefined
   const judgement = await watch.time('check the target', () => judgeTarget(context.probe, { target, plan, moment: cutMomentOf(decision), request, configuredOwner: context.settings.owner, configuredRetentionMs: context.settings.retentionMs, repositories: context.repositories.map(({ store }) => store.url), nowMs: requestedAtMs, signal: context.signal }))
   const run: Run = { context, request, watch, sources, ...decision, damagedLog, judgement, target, instance, requestedAtMs }
   if (request.dryRun) return report(run, {})
   refuseFailed(judgement.checks)
   const brought = await bringBack(run)
-  const answers = knownAnswers === undefined ? undefined : await askServer(run, (brought.replay?.laterDeletions ?? 0) > 0 ? withoutAnswers(knownAnswers) : knownAnswers)
+  // Damage may have led to another recovery point, whose answers are others.
+  const left = knownAnswers === undefined || run.plan.point.id === plan.point.id ? knownAnswers : await answersOf(context, run)
+  const answers = left === undefined ? undefined : await askServer(run, (brought.replay?.laterDeletions ?? 0) > 0 ? withoutAnswers(left) : left)
   const result = report(run, { brought, answers })
   await keepRecord(run, result)
   return result
+}
+
+async function answersOf({ opening }: RestoreContext, decision: RestoreDecision): Promise<KnownAnswers> {
+  return answersLeft(await decodeKnownAnswers(await openAnswers(decision.plan.point.knownAnswers, opening)), decision)
 }
 
 /** The decision stands until an object of the log turns out to be damaged. */
