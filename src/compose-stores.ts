@@ -34,7 +34,7 @@ export function openRepositories(config: Config, { logger, retryBudgetMs = confi
     const opening = { clock: systemClock, logger, retryBudgetMs, storageClassOf: (key: string) => (isBulkKey(key) ? classOf('hourly', tiers) : undefined) }
     const opened = await openObjectStore(at, opening)
     const store = limited ? createRateLimitedStore(opened, limits) : opened
-    const objects = Object.keys(tiers).length === 0 ? undefined : await openObjectTiering(at, opening)
+    const objects = await openObjectTiering(at, opening)
     return { name, ...(objects !== undefined && { tiering: { objects, tiers } }), store: createEncryptingStore(store, { sealing, seals: isDataKey, write: data }) }
   }))
 }

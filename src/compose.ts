@@ -26,7 +26,8 @@ import { restoreParts } from './operations/restore-parts.ts'
 import { ship } from './operations/ship.ts'
 import { diffArchives, showFile } from './operations/show-archives.ts'
 import { show } from './operations/show.ts'
-import { status } from './operations/status.ts'
+import type { NamedStore } from './operations/backup-context.ts'
+import { type StatusContext, status } from './operations/status.ts'
 import { verify } from './operations/verify.ts'
 import { systemClock } from './system/clock.ts'
 import { createCpuLimit } from './system/cpu-limit.ts'
@@ -86,7 +87,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     show: async (request) => show({ repositories: await repositories(), instance: config.instance, signal }, request),
     showFile: async (request) => showFile({ repositories: await repositories(), instance: config.instance, components, signal }, request),
     diff: async (request) => diffArchives({ repositories: await repositories(), instance: config.instance, components, signal }, request),
-    status: async (request) => status({ repositories: await repositories(), shipIntervalMs: config.ship.intervalMs, clock, signal }, request),
+    status: async (request) => status({ repositories: await repositories(), shipIntervalMs: config.ship.intervalMs, clock, signal, costs: await costSettings(config, repositories()) }, request),
     expire: async (request) => expire({
       instance: config.instance, timezone: config.backup.timezone, self, isDead, clock, logger, signal,
       repositories: (await repositories()).map((repository) => ({ ...repository, retention: config.repositories.find(({ name }) => name === repository.name)?.retention ?? defaultRetention })),
@@ -115,6 +116,15 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
       const stores = (await opened?.catch(() => [])) ?? []
       await Promise.all(stores.flatMap(({ store, tiering }) => [store.close(), tiering?.objects.close()]))
     },
+  }
+}
+
+async function costSettings(config: Config, opened: Promise<readonly NamedStore[]>): Promise<NonNullable<StatusContext['costs']>> {
+  return {
+    retentions: new Map(config.repositories.map(({ name, retention }) => [name, retention])),
+    tierings: new Map((await opened).flatMap(({ name, tiering }) => (tiering === undefined ? [] : [[name, tiering.objects]]))),
+    timezone: config.backup.timezone,
+    prices: config.prices,
   }
 }
 

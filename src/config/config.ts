@@ -1,4 +1,5 @@
 import type { Retention } from '../domain/retention.ts'
+import type { Prices } from '../domain/storage-cost.ts'
 import type { TierStorages } from '../domain/tier-storage.ts'
 import type { ComponentsConfig } from './components-config.ts'
 import type { BasicAuthConfig, TlsConfig } from './server-access.ts'
@@ -20,6 +21,8 @@ export interface Config {
   transfer: TransferConfig
   encryption: EncryptionConfig
   objectives: { rpoMs: number; rtoMs: number }
+  /** What storage costs, for `status --cost`. */
+  prices: Prices
 }
 
 export interface PrometheusConfig {

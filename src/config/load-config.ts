@@ -1,5 +1,6 @@
 import { dirname, join, resolve } from 'node:path'
 import { retentionOf } from '../domain/retention.ts'
+import { defaultPrices } from '../domain/storage-cost.ts'
 import { PromDrError } from '../errors.ts'
 import type { Config } from './config.ts'
 import { crossChecks } from './cross-checks.ts'
@@ -139,6 +140,7 @@ function toConfig(source: string | null, file: z.infer<FileSchema>): Config {
     },
     encryption: file.encryption,
     objectives: { rpoMs: file.objectives.rpo, rtoMs: file.objectives.rto },
+    prices: { currency: file.prices.currency ?? defaultPrices.currency, perGibMonth: { ...defaultPrices.perGibMonth, ...file.prices.perGibMonth } },
   }
 }
 

@@ -31,6 +31,11 @@ function tierStorage() {
   return z.strictObject({ storageClass: storageClass.exactOptional(), lock: z.strictObject({ mode: z.enum(lockModes).default('GOVERNANCE'), days: wholeNumber(1, 36_500) }).exactOptional() }).exactOptional()
 }
 
+/** Also as text: a value from the environment is always text. */
+function price() {
+  return z.preprocess((value) => (typeof value === 'string' && value.trim() !== '' ? Number(value) : value), z.number().nonnegative())
+}
+
 /** How many are kept; what is left out keeps none. */
 function retention() {
   const count = () => wholeNumber(0, 1_000_000).exactOptional()
@@ -128,6 +133,7 @@ export function fileSchema(surroundings: SchemaSurroundings) {
       passphrase: text().exactOptional(),
       data: yesOrNo().default(false),
     }),
+    prices: section({ currency: z.string().regex(/^[A-Za-z]{3}$/, 'must be the three letters of a currency').exactOptional(), perGibMonth: z.record(z.string(), price()).exactOptional() }),
     objectives: section({ rpo: duration().prefault('60s'), rto: duration().prefault('5m') }),
   })
 }

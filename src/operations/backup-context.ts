@@ -13,7 +13,7 @@ import type { ComponentsContext } from './components-context.ts'
 export interface NamedStore {
   name: string
   store: ObjectStore
-  /** Where the store has classes and locks, and some are configured. */
+  /** Where the store has classes and locks. */
   tiering?: RepositoryTiering | undefined
 }
 

@@ -1,9 +1,12 @@
+import type { CostReport } from './cost-report.ts'
 import type { ProtectionHealth } from '../domain/stream-health.ts'
 
 export interface StatusRequest {
   instance?: string
   /** Names of configured repositories; empty means all. */
   repositories: string[]
+  /** Also what is stored, and what it costs. */
+  cost?: boolean
 }
 
 /** How far one repository has got. Times are RFC 3339. */
@@ -31,6 +34,8 @@ export interface InstanceStatus extends Omit<RepositoryStatus, 'name'> {
 
 export interface StatusReport {
   instances: InstanceStatus[]
+  /** Where it was asked for. */
+  cost?: CostReport
   damaged: { repository: string; key: string; reason: string }[]
   unreachable: { repository: string; url: string; message: string }[]
 }

@@ -3,6 +3,7 @@ import { judgeProtection } from '../domain/stream-health.ts'
 import { formatPosition } from '../domain/wal-stream.ts'
 import { readVerifications } from '../repository/records.ts'
 import type { Clock } from '../system/clock.ts'
+import { type CostContext, costs } from './cost.ts'
 import type { ReadContext } from './list.ts'
 import { type RepositorySource, damageOf, pointsOf, readSources } from './repository-sources.ts'
 import type { InstanceStatus, RepositoryStatus, StatusReport, StatusRequest } from './status-report.ts'
@@ -12,6 +13,8 @@ export interface StatusContext extends ReadContext {
   /** How often the configured shipper gives a sign of life, ms. */
   shipIntervalMs: number
   clock: Clock
+  /** What it takes to tell what storage costs; absent where nobody asks. */
+  costs?: Omit<CostContext, 'signal'>
 }
 
 /** An outage of a store is waited out by the shipper: the same has to be granted to its sign of life. */
@@ -38,7 +41,10 @@ export async function status(context: StatusContext, request: StatusRequest): Pr
     const verifiedAt = await lastVerified(sources.repositories, name, signal)
     report.instances.push(describe({ name, verifiedAt, nowMs, silentAfterMs: Math.max(leastSilenceMs, 3 * context.shipIntervalMs) }, repositories))
   }
-  return report
+  if (request.cost !== true || context.costs === undefined) return report
+  // Blocks are everybody's: whose they are takes the manifests of all instances.
+  const all = request.instance === undefined ? sources : await readSources(context.repositories, { repositories: request.repositories, signal })
+  return { ...report, cost: await costs(all.repositories, { ...context.costs, signal }) }
 }
 
 interface Measured {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { expectGolden } from '../support/golden.ts'
-import { componentsRestored, damagedVerifyReport, refusedPlan, restoreReport, shownFiles, verifyReport } from './reports.ts'
+import { componentsRestored, costReport, damagedVerifyReport, refusedPlan, restoreReport, shownFiles, verifyReport } from './reports.ts'
 import { runInProcess } from './terminal.ts'
 
 const verbs = ['init', 'doctor', 'backup', 'archive', 'ship', 'status', 'list', 'show', 'verify', 'restore', 'expire', 'hold', 'repository', 'completion']
@@ -49,6 +49,7 @@ describe('reports for people', () => {
     ['status', ['status'], {}],
     ['restore-plan', ['restore', '--at', 'latest', '--dry-run'], { restore: async () => refusedPlan }],
     ['expire', ['expire'], {}],
+    ['status-cost', ['status', '--cost'], { status: async () => ({ instances: [], damaged: [], unreachable: [], cost: costReport }) }],
     ['hold', ['hold', id, '--until', '90d', '--reason', 'incident 4711'], {}],
     ['re-encrypt', ['repository', 're-encrypt'], {}],
     ['doctor', ['doctor'], {}],

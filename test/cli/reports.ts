@@ -1,5 +1,6 @@
 import type { ArchiveReport } from '../../src/operations/archive-report.ts'
 import type { BackupReport } from '../../src/operations/backup-report.ts'
+import type { CostReport } from '../../src/operations/cost-report.ts'
 import type { DoctorReport } from '../../src/operations/doctor-report.ts'
 import type { ExpireReport } from '../../src/operations/expire-report.ts'
 import type { HoldReport } from '../../src/operations/hold-report.ts'
@@ -180,6 +181,25 @@ export const reEncryptReport: ReEncryptReport = {
     { name: 'near', url: 'file:///near', ok: false, archives: 0, objects: 1, manifests: 0, bytes: 4_096, unchanged: 0, failed: [{ key: 'blocks/01KAJ0000000000000000000AB/index', code: 'KEY_MISSING', reason: 'it is sealed for age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg; no identity in /etc/prom-dr/key.txt opens it' }] },
     { name: 'second', url: 's3://monitoring-dr/us', ok: false, archives: 0, objects: 0, manifests: 0, bytes: 0, unchanged: 0, failed: [], error: { code: 'LOCKED', message: 'a backup of instance prom-a is running' } },
   ],
+}
+
+export const costReport: CostReport = {
+  currency: 'USD',
+  monthly: null,
+  repositories: [
+    {
+      name: 'primary', url: 's3://monitoring-dr/eu', objects: 1_312, bytes: 53_687_091_200, monthly: 1.05,
+      tiers: [
+        { name: 'last', objects: 300, bytes: 21_474_836_480, monthly: 0.46 },
+        { name: 'monthly', objects: 900, bytes: 31_138_512_896, monthly: 0.11 },
+        { name: 'log', objects: 112, bytes: 1_073_741_824, monthly: 0.02 },
+      ],
+      components: [{ name: 'tsdb', objects: 1_180, bytes: 52_545_740_800, monthly: 1.02 }, { name: 'grafana', objects: 20, bytes: 67_608_576, monthly: 0.01 }],
+      instances: [{ name: 'prom-a', objects: 1_312, bytes: 53_687_091_200, monthly: 1.05 }],
+      storageClasses: [{ name: 'STANDARD', objects: 412, bytes: 22_548_578_304, monthly: 0.94 }, { name: 'COLD', objects: 900, bytes: 31_138_512_896, monthly: null }],
+    },
+  ],
+  unpriced: ['COLD'],
 }
 
 export const holdReport: HoldReport = {

@@ -25,6 +25,11 @@ describe('what a command asks for', () => {
     expect(await requestOf(['show', id, '-i', 'b'])).toEqual({ id, files: false, instance: 'b', repositories: [] })
   })
 
+  test('status', async () => {
+    expect(await requestOf(['status', '-i', 'b'])).toEqual({ instance: 'b', repositories: [] })
+    expect(await requestOf(['status', '--cost'])).toEqual({ repositories: [], cost: true })
+  })
+
   test('expire', async () => {
     expect(await requestOf(['expire'])).toEqual({ allInstances: false, repositories: [], apply: false })
     expect(await requestOf(['expire', '--apply', '--all-instances', '-r', 'near', '--keep-daily', '7'])).toEqual({

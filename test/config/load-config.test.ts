@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Config } from '../../src/config/config.ts'
 import { loadConfig } from '../../src/config/load-config.ts'
+import { defaultPrices } from '../../src/domain/storage-cost.ts'
 import { PromDrError } from '../../src/errors.ts'
 import { memoryFiles } from './memory-files.ts'
 
@@ -46,6 +47,7 @@ describe('without any configuration', () => {
       transfer: { concurrency: 4, retryBudgetMs: 120_000 },
       encryption: { recipients: [], data: false },
       objectives: { rpoMs: 60_000, rtoMs: 300_000 },
+      prices: defaultPrices,
     })
   })
 
@@ -87,6 +89,7 @@ restore: {target: /var/lib/prometheus, owner: "prometheus:prometheus", retention
 transfer: {concurrency: 2, uploadPerSecond: 20MB, downloadPerSecond: 1MiB, retryBudget: 1m}
 encryption: {recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p], identityFile: keys/age.txt, data: true}
 objectives: {rpo: 30s, rto: 1m30s}
+prices: {currency: EUR, perGibMonth: {STANDARD: 0.02, COLD: 0.001}}
 `
 
 describe('a file', () => {
@@ -126,6 +129,7 @@ describe('a file', () => {
       transfer: { concurrency: 2, uploadBytesPerSecond: 20_000_000, downloadBytesPerSecond: 1_048_576, retryBudgetMs: 60_000 },
       encryption: { recipients: ['age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p'], identityFile: '/etc/dr/keys/age.txt', data: true },
       objectives: { rpoMs: 30_000, rtoMs: 90_000 },
+      prices: { currency: 'EUR', perGibMonth: { ...defaultPrices.perGibMonth, STANDARD: 0.02, COLD: 0.001 } },
     })
   })
 
@@ -214,7 +218,7 @@ restore: {owner: "a b", target: \${UNSET_TARGET}}
       line 15: backup.knownAnswers.series must be a whole number from 0 to 10000, not -1
       line 16: backup.timezone must be a time zone such as UTC or Europe/Berlin
       line 18: objectives.rpo 0s is too short: at least 1ms
-      line 19: schedule is not a known key; known here: instance, prometheus, repositories, backup, ship, restore, components, transfer, encryption, objectives
+      line 19: schedule is not a known key; known here: instance, prometheus, repositories, backup, ship, restore, components, transfer, encryption, prices, objectives
       line 20: the variable UNSET_TARGET is not set (in the environment or in .env); \${UNSET_TARGET:-default} would give it a default
       line 20: restore.target is empty
       line 20: restore.owner must be user or user:group"

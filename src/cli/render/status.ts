@@ -1,12 +1,13 @@
 import type { InstanceStatus, StatusReport } from '../../operations/status-report.ts'
 import type { Style } from '../output.ts'
+import { renderCost } from './cost.ts'
 import { damageLine, facts, paragraphs, table, unreachableRepositories } from './layout.ts'
 import { formatInstant, formatSeconds } from './units.ts'
 
 export function renderStatus(report: StatusReport, style: Style): string {
   const none = report.instances.length === 0 && 'nothing is backed up yet: "prom-dr backup" makes a recovery point, "prom-dr ship" ships the WAL'
   const damaged = report.damaged.map((object) => damageLine(object, style)).join('\n')
-  return paragraphs(none, ...report.instances.map((instance) => renderInstance(instance, style)), damaged, unreachableRepositories(report.unreachable, style))
+  return paragraphs(none, ...report.instances.map((instance) => renderInstance(instance, style)), report.cost && renderCost(report.cost, style), damaged, unreachableRepositories(report.unreachable, style))
 }
 
 function renderInstance(instance: InstanceStatus, style: Style): string {

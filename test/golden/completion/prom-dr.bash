@@ -60,7 +60,7 @@ _prom_dr() {
     backup) words='--head --adopt -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     archive) words='--adopt -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     ship) words='--once --adopt --new-generation -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
-    status) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
+    status) words='-i --instance -r --repository --cost -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     list) words='-i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     show) words='-i --instance -r --repository --files --diff --cat -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;
     verify) words='--read-data --read-data-subset --start-server -i --instance -r --repository -c --config --json -q --quiet --log-level --no-color -V --version -h --help' ;;

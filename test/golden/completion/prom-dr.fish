@@ -26,6 +26,7 @@ complete -c prom-dr -n '__fish_seen_subcommand_from ship' -s r -l repository -x 
 complete -c prom-dr -n 'not __fish_seen_subcommand_from init doctor backup archive ship status list show verify restore expire hold repository completion help' -a status -d 'show what would be lost if a host vanished now'
 complete -c prom-dr -n '__fish_seen_subcommand_from status' -s i -l instance -x -d 'only of this instance (default: all)'
 complete -c prom-dr -n '__fish_seen_subcommand_from status' -s r -l repository -x -d 'only in this repository; may be repeated (default: all)'
+complete -c prom-dr -n '__fish_seen_subcommand_from status' -l cost -d 'also tell what is stored by tier, component and instance, and what a month of it costs'
 complete -c prom-dr -n 'not __fish_seen_subcommand_from init doctor backup archive ship status list show verify restore expire hold repository completion help' -a list -d 'list the recovery points'
 complete -c prom-dr -n '__fish_seen_subcommand_from list' -s i -l instance -x -d 'only of this instance (default: all)'
 complete -c prom-dr -n '__fish_seen_subcommand_from list' -s r -l repository -x -d 'only in this repository; may be repeated (default: all)'
