@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { brotliCompress, constants, createBrotliCompress, createBrotliDecompress } from 'node:zlib'
@@ -14,11 +15,15 @@ export function compressWal(bytes: Buffer): Promise<Buffer> {
   return compress(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: quality, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length } })
 }
 
-/** A body that is packed while it is sent, and was packed once before to know its size: neither form of it is ever whole in memory. */
+/** A body that is packed while it is sent, and was packed once before to know its size and digest: neither form of it is ever whole in memory. */
 export async function packedBody(open: () => AsyncIterable<Uint8Array>): Promise<Body> {
+  const hash = createHash('sha256')
   let sizeBytes = 0
-  for await (const piece of packed(open())) sizeBytes += piece.length
-  return { sizeBytes, open: () => packed(open()) }
+  for await (const piece of packed(open())) {
+    sizeBytes += piece.length
+    hash.update(piece)
+  }
+  return { sizeBytes, sha256: hash.digest('hex'), open: () => packed(open()) }
 }
 
 async function* packed(plain: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

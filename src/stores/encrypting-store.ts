@@ -41,10 +41,17 @@ type Form = 'sealed' | 'plain'
  */
 export function createEncryptingStore(store: ObjectStore, options: EncryptingStoreOptions): EncryptingStore {
   const { sealing, write } = options
-  const names = { seals: (key: string) => !key.endsWith(sealedSuffix) && options.seals(key), plainBytes: (bytes: number) => sealing.plainBytes(bytes) }
+  /** Where nothing sealed was ever seen, its removal is not asked for: in a bucket with versions that would leave marks. */
+  let mayHoldSealed = write
+  const names = { seals: (key: string) => !key.endsWith(sealedSuffix) && options.seals(key), plainBytes: sizeOfSealed }
   const context = { store, sealing }
   /** The likelier form first, and once more at the end: what was sealed meanwhile was there all the time. */
   const order: Form[] = write ? ['sealed', 'plain', 'sealed'] : ['plain', 'sealed', 'plain']
+
+  function sizeOfSealed(storedBytes: number): number | undefined {
+    mayHoldSealed = true
+    return sealing.plainBytes(storedBytes)
+  }
 
   async function get(key: string, readOptions?: Parameters<ObjectStore['get']>[1]): Promise<ObjectReader> {
     for (const form of order) {
@@ -171,7 +178,7 @@ export function createEncryptingStore(store: ObjectStore, options: EncryptingSto
     head: async (key, given) => route(key, () => head(key, given), () => store.head(key, given)),
     list: (prefix, given) => listWithoutSuffix(store.list(prefix, given), prefix, names),
     listFolders: (prefix, given) => store.listFolders(prefix, given),
-    delete: (keys, given) => store.delete(keys.flatMap((key) => (names.seals(key) ? [key, `${key}${sealedSuffix}`] : [key])), given),
+    delete: (keys, given) => store.delete(keys.flatMap((key) => (mayHoldSealed && names.seals(key) ? [key, `${key}${sealedSuffix}`] : [key])), given),
     now: (given) => store.now(given),
     capabilities: (prefix, given) => store.capabilities(prefix, given),
     close: () => store.close(),

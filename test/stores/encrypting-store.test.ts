@@ -140,6 +140,26 @@ describe('the encrypting store', () => {
     expect(memory.objects.size).toBe(0)
   })
 
+  test('asks for the removal of sealed objects only where there may be any', async () => {
+    const memory = createMemoryStore()
+    const removed: string[] = []
+    const watched: ObjectStore = {
+      ...memory,
+      async delete(keys, options) {
+        removed.push(...keys)
+        await memory.delete(keys, options)
+      },
+    }
+    await memory.create('plain', textBody('x'))
+    const store = switchedOff(watched)
+    await store.delete(['plain'])
+    expect(removed).toEqual(['plain'])
+    await sealed(memory).create('sealed', textBody('x'))
+    expect(await keysOf(store)).toEqual(['sealed'])
+    await store.delete(['sealed'])
+    expect(memory.objects.size).toBe(0)
+  })
+
   test('lists names as a plain store would, in any mixture of plain and sealed objects', async () => {
     const character = fc.constantFrom('a', 'b', '-', '.', '0', '/', ' ', '+', '\u{1f600}', '\uffee')
     const name = fc.array(character, { minLength: 1, maxLength: 5 }).map((parts) => parts.join('')).filter((text) => text.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..'))
