@@ -1,3 +1,4 @@
+import { type StandaloneFacts, standsAlone } from './standalone-log.ts'
 import type { StreamInventory } from './wal-plan.ts'
 
 /** A recovery point that a log may be replayed onto. */
@@ -11,7 +12,7 @@ export interface NeedPoint {
 
 /** The newest generation of one server in one repository. */
 export interface NeedStream {
-  generation: Pick<StreamInventory['generation'], 'startedAt' | 'checkpoint' | 'bound' | 'gap'>
+  generation: Pick<StreamInventory['generation'], 'startedAt' | 'gap'> & StandaloneFacts
   checkpoints: readonly { bound: number | null }[]
   /** Since when the server's own log is known to be damaged, ms: what follows the damage is in its memory alone. */
   damagedSince: number | undefined
@@ -34,6 +35,7 @@ export function recoveryNeed({ generation, checkpoints, damagedSince }: NeedStre
   const headSince = (sinceMs: number) => points.some(({ createdAt, headStored }) => headStored && createdAt >= sinceMs)
   if (damagedSince !== undefined && !headSince(Math.max(damagedSince, nowMs - damageRepeatMs))) return { kind: 'damage', reason: 'Prometheus\'s own log is damaged: what follows is in the server\'s memory alone' }
   if (generation.gap !== null && !headSince(generation.startedAt)) return { kind: 'gap', reason: `there is a gap in the shipped log: ${generation.gap.reason}` }
+  if (standsAlone(generation)) return undefined
   if (points.length === 0) return { kind: 'first', reason: 'there is no recovery point that the shipped log could be replayed onto' }
   const starts = [...checkpoints.map(({ bound }) => bound), ...(generation.checkpoint === null ? [generation.bound] : [])]
   // Its checkpoint is not stored yet: no recovery point would help.

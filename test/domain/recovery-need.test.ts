@@ -3,9 +3,9 @@ import { type NeedPoint, type NeedStream, recoveryNeed } from '../../src/domain/
 
 const nowMs = 100_000_000
 
-function stream(over: Partial<NeedStream> & { gap?: NeedStream['generation']['gap']; bound?: number | null; checkpoint?: number | null } = {}): NeedStream {
-  const { gap = null, bound = null, checkpoint = null, ...others } = over
-  return { generation: { startedAt: nowMs - 1000, gap, bound, checkpoint }, checkpoints: [], damagedSince: undefined, ...others }
+function stream(over: Partial<NeedStream> & { blocks?: number; source?: object; gap?: NeedStream['generation']['gap']; bound?: number | null; checkpoint?: number | null } = {}): NeedStream {
+  const { gap = null, bound = null, checkpoint = null, blocks, source, ...others } = over
+  return { generation: { startedAt: nowMs - 1000, gap, bound, checkpoint, firstSegment: 0, blocks, source }, checkpoints: [], damagedSince: undefined, ...others }
 }
 
 const point = (over: Partial<NeedPoint> = {}): NeedPoint => ({ createdAt: nowMs - 5000, headStored: true, bound: nowMs - 50_000, ...over })
@@ -35,6 +35,13 @@ describe('a shipped log wants a recovery point', () => {
   it('where there is none at all', () => {
     expect(recoveryNeed(stream(), [], nowMs)).toMatchObject({ kind: 'first' })
     expect(recoveryNeed(stream(), [point({ bound: null })], nowMs)).toBeUndefined()
+  })
+
+  it('not where it is all that its server ever had, which is restored by itself', () => {
+    const alone = { blocks: 0, source: {} }
+    expect(recoveryNeed(stream(alone), [], nowMs)).toBeUndefined()
+    expect(recoveryNeed(stream({ ...alone, bound: nowMs }), [], nowMs)).toMatchObject({ kind: 'first' })
+    expect(recoveryNeed(stream({ ...alone, gap }), [], nowMs)).toMatchObject({ kind: 'gap' })
   })
 
   it('every hour while the server\'s own log is damaged', () => {

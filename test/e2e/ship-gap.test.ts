@@ -64,7 +64,8 @@ describe.skipIf(missingPrograms('prometheus'))('shipping that stood still for lo
   it('says what stood in the way where it could make none, and goes on shipping', async () => {
     const { store, write, writeUntilGone, ship } = await startWrittenServer({ adminApi: false })
     await write(5)
-    expect(await ship()).toMatchObject({ backups: [], warnings: [expect.stringContaining('prom-dr backup')] })
+    // All that the server ever had: it needs no recovery point yet.
+    expect(await ship()).toMatchObject({ backups: [], warnings: [] })
     await writeUntilGone(0)
     const report = await ship()
     expect(report.backups).toMatchObject([{ ok: false, recoveryPoint: null, error: { code: 'ADMIN_API_DISABLED', hint: expect.any(String) } }])
