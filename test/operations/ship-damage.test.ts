@@ -77,15 +77,14 @@ describe('a shipped stream of which one bit flips, anywhere', () => {
           else expect([...found].filter((bits) => !(whole[at] as Set<bigint>).has(bits) && wal.samples.get(bits)!.timestampMs >= (replayBoundMs(bases[at]!.blocks) ?? 0))).toEqual([])
         }
         if (damaged.length > 0) return
-        // Brotli's last byte has bits that mean nothing.
+        // Brotli has bits that change nothing of what it unpacks to: the size of its window, and the end of its last byte.
         expect(key).toMatch(/\.br$/)
-        expect(place % good.length).toBe(good.length - 1)
         expect(outcomes).toEqual(whole)
         harmless += 1
       } finally {
         object.bytes = good
       }
     }), { numRuns: Number(process.env['PROM_DR_TEST_FLIPS'] ?? 150) })
-    expect(refused).toBeGreaterThan(harmless)
+    expect(refused).toBeGreaterThan(harmless * 5)
   })
 })
