@@ -147,6 +147,6 @@ async function versionOf(binary: string): Promise<PrometheusVersion | undefined>
 
 function describeFile(config: Config): { path: string; mode: number; holdsSecrets: boolean } | null {
   if (config.source === null) return null
-  const holdsSecrets = config.prometheus.basicAuth?.password !== undefined || config.repositories.some(({ s3 }) => s3?.secretAccessKey !== undefined)
+  const holdsSecrets = config.prometheus.basicAuth?.password !== undefined || config.repositories.some(({ s3 }) => s3?.secretAccessKey !== undefined) || config.encryption.passphrase !== undefined
   return { path: config.source, mode: fileMode(config.source), holdsSecrets }
 }
