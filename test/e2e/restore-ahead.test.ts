@@ -1,41 +1,28 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { list } from '../../src/operations/list.ts'
-import { status } from '../../src/operations/status.ts'
 import { readRestored } from '../../src/tsdb/restore-directory.ts'
-import { createManualClock } from '../fakes/manual-clock.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
 import { startExporter } from '../support/exporter.ts'
 import { missingPrograms, startTestPrometheus, waitForSamples } from '../support/prometheus.ts'
 import { differences, samplesOf, startShippedServer } from '../support/shipped-server.ts'
 
 const aheadMs = 9 * 60_000
-const { signal } = new AbortController()
 
 describe.skipIf(missingPrograms('prometheus'))('a target whose timestamps are nine minutes ahead', () => {
-  it('makes nobody believe that less is lost than is, and comes back with all it gave', async () => {
+  it('comes back with all it gave, and makes no restore say that less was lost than was', async () => {
     const exporter = await startExporter([{ name: 'ahead', lateMs: -aheadMs, valueAt: (ms) => ms }])
     const shipped = await startShippedServer({ targets: [exporter.target], scrapeInterval: '500ms', retention: '10y' })
-    const { server, store, operations } = shipped
+    const { server, operations } = shipped
     await waitForSamples(server, 'up', 3)
     await shipped.shipOnce()
     await operations.backup()
     await waitForSamples(server, 'up', 8)
     const source = await samplesOf(server.api, { endMs: Date.now() + 2 * aheadMs })
-    const { newestSample, lagSeconds } = await shipped.shipOnce()
+    await shipped.shipOnce()
     const shippedMs = Date.now()
     await server.kill()
-    expect(Date.parse(newestSample ?? '')).toBeLessThanOrEqual(shippedMs)
-    expect(lagSeconds).toBeLessThan(60)
-
     // A minute later.
     const nowMs = shippedMs + 60_000
-    const repositories = [{ name: 'primary', store }]
-    const [instance] = (await status({ repositories, shipIntervalMs: 60_000, clock: createManualClock(new Date(nowMs)), signal }, { repositories: [] })).instances
-    expect(instance?.rpoSeconds).toBeGreaterThanOrEqual(60)
-    const [window] = (await list({ repositories, signal }, { repositories: [] })).instances[0]?.recoverable ?? []
-    expect(Date.parse(window?.to ?? '')).toBeLessThanOrEqual(shippedMs)
-
     const target = join(await temporaryDirectory('target'), 'data')
     const report = await operations.restore(target, { disasterAtMs: nowMs, start: false })
     expect(Date.parse(report.recoverableAt ?? '')).toBeLessThanOrEqual(shippedMs)
