@@ -174,7 +174,11 @@ async function remove(removable: Removable, request: SweepRequest & { watch: Wat
       // Whoever named it in between has taken the mark back.
       const markedAtMs = await readMark(store, markKey, { signal })
       if (markedAtMs === undefined || !isOfAge(markedAtMs, (await store.now({ signal })).getTime())) return false
-      if (kind === 'tombstones' && batch === rest && !removedTombstones.has(name)) removedTombstones.set(name, await contentOf(name, request))
+      if (kind === 'tombstones' && batch === rest && !removedTombstones.has(name)) {
+        const content = await contentOf(name, request)
+        if (content === undefined) return false
+        removedTombstones.set(name, content)
+      }
       if (clock.now().getTime() - look.startedAtMs < removalWindowMs) break
       if (tries === mostTries) throw new PromDrError('CONTENTION', `${store.url} is too slow to remove from: looking what is named took longer than ${removalWindowMs / 1000} s`, { hint: 'nothing that is needed was removed; run it again when the store is less busy' })
     }
@@ -184,12 +188,15 @@ async function remove(removable: Removable, request: SweepRequest & { watch: Wat
   return true
 }
 
-async function contentOf(key: string, { store, signal }: SweepRequest): Promise<Buffer> {
+/** Undefined for what is sealed on a host without the key: what could not be put back stays. It is small. */
+async function contentOf(key: string, { store, signal, logger }: SweepRequest): Promise<Buffer | undefined> {
   try {
     return await readSmallObject(store, key, mostTombstonesBytes, { signal })
   } catch (error) {
     if (hasCode(error, 'OBJECT_NOT_FOUND')) return Buffer.alloc(0)
-    throw error
+    if (!hasCode(error, 'KEY_MISSING')) throw error
+    logger.info({ key }, 'sealed deletions that nothing names stay: they are removed by a host that can read them')
+    return undefined
   }
 }
 

@@ -8,16 +8,20 @@ import { deletionDelayMs } from '../../src/repository/deletion-marks.ts'
 import { writeIntent } from '../../src/repository/intents.ts'
 import { acquireLease } from '../../src/repository/lease.ts'
 import { readRecoveryPoints } from '../../src/repository/recovery-points.ts'
+import { isDataKey } from '../../src/repository/data-keys.ts'
 import { createDryRunStore } from '../../src/stores/dry-run-store.ts'
+import { createEncryptingStore } from '../../src/stores/encrypting-store.ts'
 import { createMemoryStore } from '../../src/stores/memory-store.ts'
 import { type ObjectStore, bytesBody } from '../../src/stores/object-store.ts'
 import { silentLogger } from '../../src/system/logger.ts'
 import { thisProcess } from '../../src/system/machine.ts'
 import { createManualClock } from '../fakes/manual-clock.ts'
+import { newKeyPair, sealingWith, writeIdentityFile } from '../support/age.ts'
 import { keysOf } from '../support/bodies.ts'
 import { contentOf, garble } from '../support/both-stores.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
 import { backUp, makeFakeBlock } from '../support/fake-server.ts'
+import { unnamedIn } from '../support/wholeness.ts'
 
 const hourMs = 3_600_000
 const startMs = Date.UTC(2026, 0, 5)
@@ -41,12 +45,12 @@ function scene(retention = retentionOf({ keepLast: 2 })) {
   return {
     clock, store, context,
     /** A recovery point of some of the server's blocks, the last of which is its head where that is wanted. */
-    async backUp(from: number, to: number, more: { instance?: string; head?: boolean } = {}): Promise<string> {
+    async backUp(from: number, to: number, more: { instance?: string; head?: boolean; store?: ObjectStore } = {}): Promise<string> {
       const { instance = 'prom-a', head = false } = more
       const blocks = (blocksOf.get(instance) ?? []).slice(from, to)
       clock.advance(hourMs)
       made += 1
-      const { point } = await backUp(store, { instance, clock, random: String(made).padStart(6, '0'), blocks: head ? blocks.slice(0, -1) : blocks, head: head ? (blocks.at(-1) as SnapshotBlock) : 'empty' })
+      const { point } = await backUp(more.store ?? store, { instance, clock, random: String(made).padStart(6, '0'), blocks: head ? blocks.slice(0, -1) : blocks, head: head ? (blocks.at(-1) as SnapshotBlock) : 'empty' })
       return point.id
     },
     expire: (request: Partial<ExpireRequest> = {}) => expire(context, { allInstances: false, repositories: [], apply: true, ...request }),
@@ -244,6 +248,27 @@ describe('expire', () => {
     one.context.repositories.push({ name: 'empty', store: createMemoryStore(), retention: retentionOf({ keepLast: 5 }) })
     expect(await one.expire()).toMatchObject({ removed: [{ repository: 'primary' }], repositories: [{ name: 'primary', ok: true }, { name: 'empty', ok: false, error: { code: 'REPOSITORY_NOT_FOUND' } }] })
     expect(await one.expire({ repositories: ['primary'] })).toMatchObject({ repositories: [{ ok: true }] })
+  })
+
+  test('removes what is sealed, on a host without the key too, but for deletions, which it could not put back', async () => {
+    const { recipient, identity } = await newKeyPair()
+    const identityFile = await writeIdentityFile(directory, identity)
+    const { backUp: make, clock, expire: run, store, context } = scene(retentionOf({ keepLast: 1 }))
+    const sealed = (keys: object) => createEncryptingStore(store, { sealing: sealingWith([recipient], keys), seals: isDataKey, write: true })
+    await make(0, 4, { head: true, store: sealed({ identityFile }) })
+    await make(4, 7, { head: true, store: sealed({ identityFile }) })
+    context.repositories[0]!.store = sealed({})
+    const sealedKeys = async (part: string) => (await keysOf(store)).filter((key) => key.includes(part) && key.endsWith('.age')).length
+    const [heads, tombstones] = [await sealedKeys('/heads/'), await sealedKeys('/tombstones/')]
+    expect(await run()).toMatchObject({ removed: [{}], markedBlocks: 3 })
+    clock.advance(deletionDelayMs)
+    expect(await run()).toMatchObject({ deletedBlocks: 3 })
+    expect([await sealedKeys('/heads/'), await sealedKeys('/tombstones/')]).toEqual([heads / 2, tombstones])
+    context.repositories[0]!.store = sealed({ identityFile })
+    await run()
+    clock.advance(deletionDelayMs)
+    await run()
+    expect(unnamedIn({ objects: new Map([...store.objects].map(([key, object]) => [key.replace(/\.age$/, ''), object])) })).toEqual([])
   })
 
   test('begins a mark anew that cannot be read', async () => {
