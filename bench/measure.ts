@@ -8,6 +8,8 @@ export interface Measured {
   wallMs: number
   /** High-water mark of resident memory of the program itself, children not counted. */
   peakRssBytes: number
+  /** Of all its threads, in user and kernel mode; what other work on the machine disturbs least. */
+  cpuMs: number
   stdout: string
 }
 
@@ -26,11 +28,15 @@ export async function measure(argv: readonly string[], options: MeasureOptions =
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text))
   let peakRssBytes = 0
-  const poll = setInterval(() => (peakRssBytes = Math.max(peakRssBytes, peakRssOf(child.pid))), 20)
+  let cpuMs = 0
+  const poll = setInterval(() => {
+    peakRssBytes = Math.max(peakRssBytes, peakRssOf(child.pid))
+    cpuMs = Math.max(cpuMs, cpuMsOf(child.pid))
+  }, 20)
   const [exitCode] = await once(child, 'close').finally(() => clearInterval(poll))
   if (exitCode !== 0) throw new Error(`${argv.join(' ')} ended with ${exitCode}:\n${output.stderr.slice(-2000)}${output.stdout.slice(-500)}`)
   if (options.syncPath !== undefined) await run(['sync', '--file-system', options.syncPath])
-  return { wallMs: performance.now() - started, peakRssBytes, stdout: output.stdout }
+  return { wallMs: performance.now() - started, peakRssBytes, cpuMs, stdout: output.stdout }
 }
 
 /** The same for steps that are not measured. */
@@ -50,6 +56,7 @@ export function together(steps: readonly Measured[]): Measured {
   return {
     wallMs: steps.reduce((sum, step) => sum + step.wallMs, 0),
     peakRssBytes: Math.max(...steps.map((step) => step.peakRssBytes)),
+    cpuMs: steps.reduce((sum, step) => sum + step.cpuMs, 0),
     stdout: steps.map((step) => step.stdout).join(''),
   }
 }
@@ -74,11 +81,22 @@ export function median(values: readonly number[]): number {
 
 /** VmHWM never falls, so that the last look before the end is the answer. */
 function peakRssOf(pid: number | undefined): number {
+  const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(processFile(pid, 'status'))?.[1]
+  return Number(kibibytes ?? 0) * 1024
+}
+
+/** utime and stime, in hundredths of a second; the name in parentheses before them may hold spaces. */
+function cpuMsOf(pid: number | undefined): number {
+  const fields = processFile(pid, 'stat').replace(/^.*\) /s, '').split(' ')
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * 10
+}
+
+/** '' when the process is gone. */
+function processFile(pid: number | undefined, name: string): string {
   try {
-    const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
-    return Number(kibibytes ?? 0) * 1024
+    return readFileSync(`/proc/${pid}/${name}`, 'utf8')
   } catch (error) {
-    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return 0
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return ''
     throw error
   }
 }

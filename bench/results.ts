@@ -6,9 +6,11 @@ export interface ContenderResult {
   contender: string
   remark: string
   backupMs: number[]
+  backupCpuMs: number[]
   againMs: number[]
   againBytes: number[]
   restoreMs: number[]
+  restoreCpuMs: number[]
   storedBytes: number
   peakRssBytes: number
 }
@@ -104,6 +106,7 @@ export function renderResults(results: BenchResults): string {
     [
       '- Each time runs until the data is on disk: where bytes go to a file system, its sync counts, for everyone.',
       results.cachesDropped ? '- Page caches are dropped before each step (for the 10,000 blocks: before the first).' : '- Page caches could not be dropped (not root): everyone read warm files.',
+      '- CPU is that of the program itself in user and kernel mode, over all cores; of the S3 server and of Prometheus none is counted.',
       '- rclone, restic and tar copy a snapshot that was taken for them beforehand; prom-dr takes its own within its time.',
       '- The S3 server (Ceph RGW on BlueStore) shares the cores with the client.',
       '- prom-dr: `restore` checks the SHA-256 of every object and the CRC32C of every chunk and index section as they stream; rclone’s copy back checks nothing of that.',
@@ -118,15 +121,17 @@ function renderDestination({ title, contenders }: DestinationResult): string[] {
     one.contender,
     seconds(median(one.backupMs)),
     ratio(median(one.backupMs), own && median(own.backupMs)),
+    seconds(median(one.backupCpuMs)),
     seconds(median(one.againMs)),
     kilobytes(Math.max(...one.againBytes)),
     seconds(median(one.restoreMs)),
     ratio(median(one.restoreMs), own && median(own.restoreMs)),
+    seconds(median(one.restoreCpuMs)),
     gigabytes(one.storedBytes),
     megabytes(one.peakRssBytes),
   ])
   const remarks = contenders.map((one) => `- ${one.contender}: ${one.remark}`).join('\n')
-  return [`## ${title}`, table(['', 'first backup', '× prom-dr', 'nothing new', 'bytes written', 'restore', '× prom-dr', 'stored', 'peak memory'], rows), remarks]
+  return [`## ${title}`, table(['', 'first backup', '× prom-dr', 'its CPU', 'nothing new', 'bytes written', 'restore', '× prom-dr', 'its CPU', 'stored', 'peak memory'], rows), remarks]
 }
 
 function machineOf({ versions }: BenchResults): string {

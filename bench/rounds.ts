@@ -34,15 +34,16 @@ async function runOnce(contender: Contender, result: ContenderResult, { source, 
   const target = join(source.workDir, 'restored')
   await emptyDestination(own)
   await contender.prepare(source, own)
-  const cold = async (step: () => Promise<Measured>) => {
+  const cold = async (step: () => Promise<Measured>, cpuMs?: number[]) => {
     await dropCaches()
     const measured = await step()
+    cpuMs?.push(measured.cpuMs)
     result.peakRssBytes = Math.max(result.peakRssBytes, measured.peakRssBytes)
     return measured.wallMs
   }
   try {
     const before = await storedBytes(own)
-    result.backupMs.push(await cold(() => contender.backup(source, own)))
+    result.backupMs.push(await cold(() => contender.backup(source, own), result.backupCpuMs))
     result.storedBytes = await storedBytes(own)
     if (contender.incremental) {
       result.againMs.push(await cold(() => contender.backup(source, own)))
@@ -52,7 +53,7 @@ async function runOnce(contender: Contender, result: ContenderResult, { source, 
       result.againBytes.push(result.storedBytes - before)
     }
     await rm(target, { recursive: true, force: true })
-    result.restoreMs.push(await cold(() => contender.restore(source, own, target)))
+    result.restoreMs.push(await cold(() => contender.restore(source, own, target), result.restoreCpuMs))
   } catch (error) {
     throw new Error(`${contender.name} on ${title} failed`, { cause: error })
   } finally {
@@ -62,7 +63,7 @@ async function runOnce(contender: Contender, result: ContenderResult, { source, 
 }
 
 function emptyResult({ name, remark }: Contender): ContenderResult {
-  return { contender: name, remark, backupMs: [], againMs: [], againBytes: [], restoreMs: [], storedBytes: 0, peakRssBytes: 0 }
+  return { contender: name, remark, backupMs: [], backupCpuMs: [], againMs: [], againBytes: [], restoreMs: [], restoreCpuMs: [], storedBytes: 0, peakRssBytes: 0 }
 }
 
 function last(values: readonly number[]): string {
