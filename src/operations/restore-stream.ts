@@ -57,7 +57,7 @@ export async function chooseStream(sources: Sources, request: StreamRequest): Pr
   const { streams } = left
   const points = [...stored, ...alone]
   requireGeneration(streams, generation)
-  if (streams.length === 0) return at.kind === 'time' && takesLaterBlocks(points, [], { ...request, atMs: at.ms }) ? 'later-blocks' : undefined
+  if (streams.length === 0) return request.at.kind === 'time' && at.kind === 'time' && takesLaterBlocks(points, [], { ...request, atMs: at.ms }) ? 'later-blocks' : undefined
   if (at.kind === 'latest') {
     const newest = Math.max(...points.filter(holdsHead).map((point) => point.createdAt))
     const replay = withLateSamples(streams, (some) => chooseReplay(points, some, { atMs: 'latest', generation }), { stored: read.streams, points, furthest: true })

@@ -148,3 +148,26 @@ describe.skipIf(missingPrograms('prometheus'))('a moment whose log has expired',
     expect(plan.warnings.join()).toContain('in them deletions and samples that came late are as they were then')
   })
 })
+
+describe.skipIf(missingPrograms('prometheus'))('a recovery point whose head was in the log', () => {
+  it('is what is asked for, not a later one, also when its log is lost', async () => {
+    const source = await startSimulatedServer()
+    const hours = (count: number) => source.startMs + count * hourMs
+    for (const until of [4.5, 4.75, 5]) {
+      await source.live(hours(until), series)
+      await source.ship()
+    }
+    await source.backup({ head: 'always' })
+    await source.live(hours(5.1), series)
+    await source.ship()
+    const point = await source.backup()
+    // Made with nothing new in between: its newest sample is from before the other was made.
+    source.rest(hours(5.2))
+    await source.backup({ head: 'always' })
+    for await (const { key } of source.store.list('instances/prom-a/wal/')) await source.store.delete([key])
+    const target = join(await temporaryDirectory('target'), 'data')
+    const { plan } = await source.operations.restore(target, { at: { kind: 'recovery-point', id: point.id }, dryRun: true })
+    expect(plan).toMatchObject({ recoveryPoint: point.id, stoppedBy: 'recovery-point' })
+    expect(plan.warnings.join()).toContain('its head in the shipped WAL')
+  })
+})
