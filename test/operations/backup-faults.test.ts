@@ -1,7 +1,8 @@
-import { cp, mkdir, readdir } from 'node:fs/promises'
+import { cp, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { PromDrError } from '../../src/errors.ts'
+import type { ComponentsContext } from '../../src/operations/components-context.ts'
 import { readRecoveryPoints } from '../../src/repository/recovery-points.ts'
 import { createFileStore } from '../../src/stores/file-store.ts'
 import { createMemoryStore } from '../../src/stores/memory-store.ts'
@@ -12,6 +13,7 @@ import { createFaultyStore, type FaultyStore, type StoreFault } from '../fakes/f
 import { type MadeBlocks, makeBlocks } from '../support/blocks.ts'
 import { keysOf } from '../support/bodies.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
+import { componentsContext, directoryComponent } from '../support/components.ts'
 import { operationsOn } from '../support/operations.ts'
 import { type TestPrometheus, missingPrograms, remoteWrite, startTestPrometheus } from '../support/prometheus.ts'
 
@@ -21,10 +23,19 @@ const startMs = Math.floor(Date.now() / 7_200_000 - 6) * 7_200_000
 describe.skipIf(missingPrograms('prometheus', 'promtool'))('a backup whose store fails', () => {
   let server: TestPrometheus
   let made: MadeBlocks
+  /** What is configured changes from run to run, so that each has an archive to store. */
+  let components: ComponentsContext
   /** Has a recovery point of another server with one of the blocks: there is something to reuse, to store and to take over. */
   const older = createMemoryStore()
 
   beforeAll(async () => {
+    const etc = await temporaryDirectory('etc')
+    const component = directoryComponent('etc', etc)
+    let runs = 0
+    components = componentsContext([{ ...component, collect: async (...args) => {
+      await writeFile(join(etc, 'app.conf'), String((runs += 1)))
+      return component.collect(...args)
+    } }])
     made = await makeBlocks({ series: 2, samples: 500, startMs })
     const ulid = made.blocks[0]?.ulid ?? ''
     const youngDir = join(await temporaryDirectory('young'), 'data')
@@ -106,11 +117,11 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a backup whose store
   /** As a process that is gone afterwards: nobody else takes its lease over before it runs out. */
   function attempt(store: FaultyStore): Promise<unknown> {
     const self = { ...thisProcess(), processStart: 'of a process that has ended' }
-    return operationsOn(server.api, store, { settings, self }).backup({ adopt: true }).then(() => undefined, (error: unknown) => error)
+    return operationsOn(server.api, store, { settings, self, components }).backup({ adopt: true }).then(() => undefined, (error: unknown) => error)
   }
 
   async function expectIntact(plain: ObjectStore, before: readonly string[], where: string): Promise<void> {
-    const operations = operationsOn(server.api, plain, { settings })
+    const operations = operationsOn(server.api, plain, { settings, components })
     const left = await idsIn(plain)
     expect(left, where).toEqual(expect.arrayContaining([...before]))
     if (left.length > 0) expect(await operations.verify({ readData: true }), where).toMatchObject({ ok: true, damaged: [] })
