@@ -14,7 +14,7 @@ export interface NeedPoint {
 export interface NeedStream {
   generation: Pick<StreamInventory['generation'], 'startedAt' | 'gap'> & StandaloneFacts
   checkpoints: readonly { bound: number | null }[]
-  /** Since when the server's own log is known to be damaged, ms: what follows the damage is in its memory alone. */
+  /** From when on the server's own log may be damaged, ms: what follows is in its memory alone. Undefined without damage. */
   damagedSince: number | undefined
 }
 
@@ -27,8 +27,8 @@ export interface RecoveryNeed {
   reason: string
 }
 
-/** What a damaged log costs at most: its memory is stored again after so long, ms. */
-const damageRepeatMs = 3_600_000
+/** What a damaged log costs at most: the server's memory is stored again after so long, ms. */
+export const damageRepeatMs = 15 * 60_000
 
 /** Undefined when what is shipped can be restored without loss. */
 export function recoveryNeed({ generation, checkpoints, damagedSince }: NeedStream, points: readonly NeedPoint[], nowMs: number): RecoveryNeed | undefined {

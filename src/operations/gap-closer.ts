@@ -1,4 +1,4 @@
-import { type NeedPoint, type RecoveryNeed, recoveryNeed } from '../domain/recovery-need.ts'
+import { type NeedPoint, type RecoveryNeed, damageRepeatMs, recoveryNeed } from '../domain/recovery-need.ts'
 import { holdsTsdb, headPlace } from '../domain/recovery-point.ts'
 import { replayBoundMs } from '../domain/wal-plan.ts'
 import { PromDrError, hasCode, messageOf } from '../errors.ts'
@@ -112,7 +112,8 @@ export class GapCloser {
     if (shipper === undefined) return undefined
     const nowMs = clock.monotonicMs()
     watched.looked = stateOf(shipper)
-    watched.dueAtMs = nowMs + restMs
+    const pauseMs = shipper.damagedSinceMs === undefined ? restMs : damageRepeatMs
+    watched.dueAtMs = nowMs + pauseMs
     try {
       const need = recoveryNeed(await this.#streamOf(repository, shipper, signal), await this.#pointsIn(repository, signal), clock.now().getTime())
       watched.wanted = need
@@ -166,7 +167,7 @@ export class GapCloser {
       this.#made.set(`${name} ${need.kind}`, { repository: name, reason: need.reason, ok: recoveryPoint !== null, recoveryPoint, ...(error !== undefined && { error }) })
       watched.wanted = undefined
       watched.failures = recoveryPoint === null ? watched.failures + 1 : 0
-      const pauseMs = recoveryPoint === null ? Math.min(restMs, firstRetryMs * 2 ** (watched.failures - 1)) : restMs
+      const pauseMs = recoveryPoint === null ? Math.min(restMs, firstRetryMs * 2 ** (watched.failures - 1)) : need.kind === 'damage' ? damageRepeatMs : restMs
       watched.dueAtMs = clock.monotonicMs() + pauseMs
       if (recoveryPoint === null) logger.error({ repository: name, ...error, againInMs: pauseMs }, 'the recovery point could not be made; it is tried again')
       else logger.info({ repository: name, recoveryPoint }, 'the recovery point is there: from it on everything that is shipped can be restored')

@@ -47,6 +47,8 @@ export class RepositoryShipper {
   /** The first record of each type that is not known. */
   unknownRecords: UnknownRecordType[] = []
   readonly #damagedSinceMs = new Map<WalLog, number>()
+  /** Logs that were read without damage since this began. */
+  readonly #sound = new Set<WalLog>()
   /** Finished segments that are stored in parts, oldest first. */
   #unsealed: FinishedSegment[]
   /** Gaps that no result has told of yet. */
@@ -99,7 +101,7 @@ export class RepositoryShipper {
     return this.#generation
   }
 
-  /** Since when the server's log is known to be damaged, ms; undefined when the last reading of it met no damage. */
+  /** From when on the server's log may be damaged, ms; undefined when the last reading of it met no damage. */
   get damagedSinceMs(): number | undefined {
     return this.#damagedSinceMs.size === 0 ? undefined : Math.min(...this.#damagedSinceMs.values())
   }
@@ -199,14 +201,24 @@ export class RepositoryShipper {
     result.bytes += shipped.bytes
     this.#tellOfUnknown(shipped.unknown)
     this.#unsealed.push(...shipped.finished.filter(({ parts }) => parts.length > 1 || parts[0]?.sealed === true))
-    if (shipped.damage === undefined) return void this.#damagedSinceMs.delete(log)
-    if (!this.#damagedSinceMs.has(log)) this.#damagedSinceMs.set(log, this.#context.now().getTime())
+    if (shipped.damage === undefined) {
+      this.#damagedSinceMs.delete(log)
+      this.#sound.add(log)
+      return
+    }
+    if (!this.#damagedSinceMs.has(log)) this.#damagedSinceMs.set(log, this.#damageBegan(log))
     const { message, details } = shipped.damage
     const path = typeof details?.['file'] === 'string' ? details['file'] : ''
     const damage = { path, segment: segmentOf(path), offset: Number(details?.['offset'] ?? 0), message }
     if (this.corruption.some((known) => known.message === message)) return
     this.corruption.push(damage)
     this.#context.logger.error(damage, 'Prometheus\'s own log is damaged; what is before it is shipped')
+  }
+
+  /** Damage that is met at the first reading may be as old as the last byte before it. */
+  #damageBegan(log: WalLog): number {
+    if (this.#sound.has(log)) return this.#context.now().getTime()
+    return (log === 'wal' ? this.#wal : this.#wbl).lastPartSeenAtMs ?? this.#generation.startedAt
   }
 
   #tellOfUnknown(records: readonly { type: number; offset: number; path: string }[]): void {

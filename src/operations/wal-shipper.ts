@@ -138,6 +138,11 @@ export class WalShipper {
     return here !== undefined && (await this.#changed(here, segments)) === undefined && (await readTail(here.path, { offset: this.#state.offset, limitBytes: 0, before: this.#state.last })).continues
   }
 
+  /** Of the current segment; undefined when nothing of it is shipped. */
+  get lastPartSeenAtMs(): number | undefined {
+    return this.#state.parts.at(-1)?.seenAt
+  }
+
   get shippedTo(): string {
     return formatPosition(this.position)
   }

@@ -1,3 +1,5 @@
+import { open, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { shipExitCode } from '../../src/cli/commands/ship.ts'
 import { list } from '../../src/operations/list.ts'
@@ -8,6 +10,31 @@ import { temporaryDirectory } from '../support/cleanup.ts'
 import { missingPrograms } from '../support/prometheus.ts'
 import { differences, restored, samplesOf } from '../support/shipped-server.ts'
 import { startWrittenServer } from '../support/written-server.ts'
+
+describe.skipIf(missingPrograms('prometheus'))('a log that is damaged on the server\'s disk while the server runs', () => {
+  it('is followed by a recovery point with what the server has in memory, which it would lose at its next start', async () => {
+    const { server, operations, write, ship, samples } = await startWrittenServer()
+    await write(5)
+    await operations.backup()
+    await ship()
+    const segment = join(server.dataDir, 'wal', '00000000')
+    const { size } = await stat(segment)
+    await write(5)
+    const file = await open(segment, 'r+')
+    await file.write(Buffer.from([0xff, 0xff, 0xff]), 0, 3, size + 10)
+    await file.close()
+    await write(5)
+    const source = await samples()
+    const report = await ship()
+    expect(report.corruption).toMatchObject([{ segment: 0, offset: size }])
+    expect(report.backups).toMatchObject([{ ok: true, reason: expect.stringContaining('damaged') }])
+    expect(shipExitCode(report)).toBe(5)
+    // Not again and again: the next is due in a quarter of an hour.
+    expect((await ship()).backups).toEqual([])
+    await server.kill()
+    await restored(operations, { at: { kind: 'recovery-point', id: report.backups[0]?.recoveryPoint ?? '' } }, async (api) => expect(differences(source, await samplesOf(api, { endMs: Date.now() }))).toEqual([]))
+  })
+})
 
 async function pointsIn(store: ObjectStore) {
   const report = await list({ repositories: [{ name: 'primary', store }], signal: new AbortController().signal }, { repositories: [] })
