@@ -6,6 +6,7 @@ import { readSmallObject } from '../repository/documents.ts'
 import { markKeyOf } from '../repository/layout.ts'
 import { type Look, type NameReader, tombstonesInStream } from '../repository/named-objects.ts'
 import { type Removable, listRemovableBlocks, listRemovablesOf } from '../repository/removables.ts'
+import { settleAll } from '../repository/stored-blocks.ts'
 import { type ObjectStore, bytesBody } from '../stores/object-store.ts'
 import type { Clock } from '../system/clock.ts'
 import type { RepositoryTiering } from './backup-context.ts'
@@ -69,7 +70,7 @@ export async function sweep(request: SweepRequest): Promise<SweepOutcome> {
   const named = namedWithout(look, request.without)
   const waiting: Removable[] = []
   const limit = pLimit(stepsAtOnce)
-  await Promise.all(removables.map((removable) => limit(async () => {
+  await settleAll(removables.map((removable) => limit(async () => {
     const { name } = removable
     const step = expiryStep({ marked: removable.marked, named: named.has(name) || inStream.has(name), intended: look.byIntent.has(name) })
     if (step === 'take-back' && apply) await store.delete([markKeyOf(name)], { signal })
@@ -111,12 +112,13 @@ async function removeAged(waiting: readonly Removable[], request: SweepRequest, 
   const { store, signal, clock } = request
   const watch = createWatch(request)
   const removedTombstones = new Map<string, Buffer>()
-  for (const removable of waiting) {
+  const limit = pLimit(stepsAtOnce)
+  await settleAll(waiting.map((removable) => limit(async () => {
     const markedAtMs = await markedAt(removable, request)
-    if (markedAtMs === undefined) continue
+    if (markedAtMs === undefined) return
     if (!isOfAge(markedAtMs, (await store.now({ signal })).getTime())) {
       wait(outcome, removable, markedAtMs)
-      continue
+      return
     }
     const lock = await lockOnRemovable(request.tiering, removable, request)
     if (lock !== undefined) outcome.locked.push(lock)
@@ -124,7 +126,7 @@ async function removeAged(waiting: readonly Removable[], request: SweepRequest, 
       count(outcome, removable, 'deleted')
       outcome.freedBytes += removable.sizeBytes
     }
-  }
+  })))
   if (removedTombstones.size === 0) return
   // The shipped WAL names deletions without an intent: what it named meanwhile is put back.
   await clock.sleep(tombstonesPauseMs, signal)
@@ -151,11 +153,12 @@ interface Watch {
 }
 
 function createWatch({ names, clock, signal }: SweepRequest): Watch {
-  let look: Look | undefined
+  let look: { startedAtMs: number; found: Promise<Look> } | undefined
   return {
-    async fresh() {
-      if (look === undefined || clock.now().getTime() - look.startedAtMs > lookLifeMs) look = await names.look({ signal })
-      return look
+    fresh() {
+      const nowMs = clock.now().getTime()
+      if (look === undefined || nowMs - look.startedAtMs > lookLifeMs) look = { startedAtMs: nowMs, found: names.look({ signal }) }
+      return look.found
     },
   }
 }
