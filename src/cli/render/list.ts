@@ -1,12 +1,12 @@
 import type { ListReport, ListedRecoveryPoint } from '../../operations/list-report.ts'
 import type { Style } from '../output.ts'
-import { facts, paragraphs, table, unreachableRepositories } from './layout.ts'
+import { damageLine, facts, paragraphs, table, unreachableRepositories } from './layout.ts'
 import { counted, formatByteSize, formatInstant } from './units.ts'
 
 export function renderList(report: ListReport, style: Style): string {
   const instances = report.instances.map((instance) => renderInstance(instance, style))
   const none = instances.length === 0 && 'no recovery points yet: "prom-dr backup" makes one'
-  const damaged = report.damaged.map(({ repository, key, reason }) => `${style.red('damaged:')} ${repository}: ${key}: ${reason}`).join('\n')
+  const damaged = report.damaged.map((object) => damageLine(object, style)).join('\n')
   return paragraphs(none, ...instances, damaged, unreachableRepositories(report.unreachable, style))
 }
 
