@@ -49,7 +49,9 @@ describe.skipIf(missingPrograms('prometheus'))('a target whose clock is nine min
     const { operations, server, store } = shipped
     await waitForSamples(server, 'up', 4)
     await shipped.shipOnce()
-    await operations.backup()
+    const { recoveryPoint } = await operations.backup()
+    // The moment asked for below lies well after the recovery point.
+    await waitFor(() => Date.now() > Date.parse(recoveryPoint.createdAt) + 2000, { what: 'the time after the recovery point' })
     // It is there, and ahead.
     await waitFor(async () => Math.max(...[...(await samplesOf(server.api, { endMs: Date.now() + 2 * aheadMs })).values()].flatMap((values) => [...values.keys()])) > Date.now() + aheadMs / 2, { what: 'samples ahead' })
     await shipped.shipOnce()
@@ -61,7 +63,7 @@ describe.skipIf(missingPrograms('prometheus'))('a target whose clock is nine min
     expect(later?.rpoSeconds).toBeGreaterThanOrEqual(120)
 
     const source = await samplesOf(server.api, { endMs: shippedMs })
-    await waitForSamples(server, 'up', 8)
+    await waitForSamples(server, 'up', 16)
     await shipped.shipOnce()
     await server.kill()
     await restored(operations, { at: { kind: 'time', ms: shippedMs - 500 } }, async (api) => {
