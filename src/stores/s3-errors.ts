@@ -97,6 +97,11 @@ function answerVerdict(error: SdkError, context: S3ErrorContext): Verdict {
     case 'NoSuchKey':
     case 'NotFound':
       return { code: 'OBJECT_NOT_FOUND', message: 'no such object' }
+    case 'InvalidObjectState':
+      return {
+        code: 'STORE_REJECTED', message: 'it lies in an archive class (GLACIER, DEEP_ARCHIVE) and cannot be read before it was asked for',
+        hint: `a lifecycle rule of the bucket must have moved it: ask for it (aws s3api restore-object --bucket ${bucket} --restore-request Days=7 --key …), and run the command again when it is there; another repository may have a copy`,
+      }
     case 'InvalidAccessKeyId':
       return { code: 'STORE_DENIED', message: 'the server does not know this access key (InvalidAccessKeyId)', hint: keysHint }
     case 'SignatureDoesNotMatch':

@@ -120,3 +120,15 @@ test('encryption by the server is asked for with every write, parts and copies i
   await Promise.all([store.close(), tiering.close()])
   await proxy.close()
 })
+
+test('an object that was moved to an archive class is told as that when it is read, with what to do', async (context) => {
+  const { openUploads: _, ...server } = await createTestBucket(context)
+  const proxy = await startS3FaultProxy(server.endpoint)
+  const store = createS3Store({ ...server, endpoint: proxy.endpoint, prefix: '' })
+  await store.put('blocks/index', patternBody(10))
+  // No server here imitates archives: this is what AWS answers.
+  proxy.inject(({ method }) => (method === 'GET' ? { kind: 'answer', status: 403, body: '<Error><Code>InvalidObjectState</Code><Message>The operation is not valid for the object\'s storage class</Message><StorageClass>DEEP_ARCHIVE</StorageClass></Error>' } : undefined))
+  await expect(store.get('blocks/index')).rejects.toMatchObject({ code: 'STORE_REJECTED', message: expect.stringContaining('archive class'), hint: expect.stringContaining(`restore-object --bucket ${server.bucket}`) })
+  await store.close()
+  await proxy.close()
+})
