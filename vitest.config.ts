@@ -13,6 +13,8 @@ function filesOf(mode: string): { include: string[]; exclude: string[] } {
 export default defineConfig(({ mode }) => ({
   test: {
     ...filesOf(mode),
+    // All files of a run share one S3 server: in the matrix it is the gateway of Debian sid.
+    ...(mode === 'matrix' && { env: { PROM_DR_TEST_RGW: process.env['PROM_DR_TEST_RGW'] ?? '20' } }),
     globalSetup: ['test/support/s3-global-setup.ts'],
     pool: 'forks',
     // Tests with real programs wait more than they compute, so that one more than the cores keeps a small machine busy.

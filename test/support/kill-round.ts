@@ -109,7 +109,8 @@ export async function killRound<Shipper extends KillableShipper>(round: KillRoun
   if (round.shipperFirst === true) await shipper.kill()
   await server.kill()
   const killedAtMs = Date.now()
-  await rm(server.dataDir, { recursive: true })
+  // The shipper may be putting a link there.
+  await rm(server.dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 20 })
   // The disk is gone: what the shipper has not read by now it will never read.
   await shipper.kill()
 
