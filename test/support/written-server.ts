@@ -35,10 +35,12 @@ export async function startWrittenServer(options: TestPrometheusOptions = {}) {
     return count('head_max_time') - count('head_min_time') <= 15_000
   }, { what: 'the end of compaction' })
   /** Goes on writing until the server has removed a segment, which takes a checkpoint. */
-  const writeUntilGone = (segment: number) => waitFor(async () => {
+  const writeUntilGone = (segment: number, everyMs = 200) => waitFor(async () => {
     await write(5)
+    // One block at a time, so that whoever holds the log can keep pace: it looks every second at the latest.
+    await settle()
     return access(join(server.dataDir, 'wal', String(segment).padStart(8, '0'))).then(() => false, () => true)
-  }, { what: `the end of segment ${segment}` })
+  }, { what: `the end of segment ${segment}`, intervalMs: everyMs, timeoutMs: 60_000 })
   return {
     server, root, store, operations, write, settle, writeUntilGone,
     ship: (overrides: ShipOverrides = {}) => shipOnce(server.api, store, { backUp, ...overrides }),
