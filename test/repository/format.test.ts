@@ -11,7 +11,7 @@ describeOnBothStores('the format of a repository', (open) => {
   test('is written by the first writer and read by all', async () => {
     const store = await open()
     const made = await readOrCreateFormat(store, now)
-    expect(made).toEqual({ version: formatVersion, repositoryId: expect.stringMatching(/^[0-9a-f-]{36}$/) })
+    expect(made).toEqual({ version: formatVersion, repositoryId: expect.stringMatching(/^[0-9a-f-]{36}$/), recipients: [] })
     expect(await readFormat(store)).toEqual(made)
     expect(await readOrCreateFormat(store, new Date('2030-01-01T00:00:00Z'))).toEqual(made)
     expect(JSON.parse(await readText(store, 'prom-dr.json'))).toMatchObject({ createdAt: '2026-11-21T02:36:15.000Z', encryption: { recipients: [] } })
