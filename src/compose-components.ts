@@ -15,7 +15,7 @@ import type { PrometheusApi } from './integrations/prometheus/prometheus-api.ts'
 import { createVictoriaMetricsApi } from './integrations/victoriametrics/victoriametrics-api.ts'
 import { createAgeEncryption } from './integrations/age/age-encryption.ts'
 import { createAgeKeys } from './integrations/age/keys.ts'
-import type { ComponentsContext, ConfiguredComponent } from './operations/components-context.ts'
+import type { ComponentsContext, ConfiguredComponent } from './operations/components/components-context.ts'
 import type { Clock } from './system/clock.ts'
 import type { Logger } from './system/logger.ts'
 

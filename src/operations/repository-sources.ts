@@ -6,7 +6,7 @@ import { readHolds } from '../repository/holds.ts'
 import { formatKey, isInstanceName } from '../repository/layout.ts'
 import { listInstances, readRecoveryPoints } from '../repository/recovery-points.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
-import { type NamedStore, chooseRepositories } from './backup.ts'
+import { type NamedStore, chooseRepositories } from './backup/backup.ts'
 
 export interface SourceInstance {
   name: string

@@ -2,7 +2,7 @@ import type { StreamCheckpoint, StreamInventory } from '../domain/wal-plan.ts'
 import type { WalPiece } from '../domain/wal-stream.ts'
 import { type PromDrError, messageOf } from '../errors.ts'
 import { type BlockDeletion, type Generation, type Heartbeat, checkpointFileKey, listPieces, readCheckpoints, readDeletions, readGenerations, readHeartbeat } from '../repository/wal-stream.ts'
-import type { NamedStore } from './backup-context.ts'
+import type { NamedStore } from './backup/backup-context.ts'
 
 /** A generation of a repository's stream with everything that a listing and its small documents tell. */
 export interface ReadStream extends StreamInventory {

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type pc from 'picocolors'
 import { formatByteSize } from '../domain/byte-size.ts'
-import type { BackupReport } from '../operations/backup-report.ts'
-import type { RestoreReport } from '../operations/restore-report.ts'
+import type { BackupReport } from '../operations/backup/backup-report.ts'
+import type { RestoreReport } from '../operations/restore/restore-report.ts'
 import type { ComparedAnswer } from './questions.ts'
 
 export type Colors = ReturnType<typeof pc.createColors>

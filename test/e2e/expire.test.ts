@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { retentionOf } from '../../src/domain/retention.ts'
-import { expire } from '../../src/operations/expire.ts'
+import { expire } from '../../src/operations/expire/expire.ts'
 import { createFileStore } from '../../src/stores/file-store.ts'
 import { silentLogger } from '../../src/system/logger.ts'
 import { thisProcess } from '../../src/system/machine.ts'

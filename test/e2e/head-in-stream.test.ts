@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { list } from '../../src/operations/list.ts'
+import { list } from '../../src/operations/report/list.ts'
 import { missingPrograms, waitForSamples } from '../support/prometheus.ts'
 import { differences, restored, samplesOf, samplesUntil, startShippedServer } from '../support/shipped-server.ts'
 

@@ -1,7 +1,7 @@
 import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { RestoreRequest } from '../../src/operations/restore-report.ts'
+import type { RestoreRequest } from '../../src/operations/restore/restore-report.ts'
 import { readBlockMeta } from '../../src/tsdb/block-directory.ts'
 import { listBlocks } from '../../src/tsdb/data-directory.ts'
 import { createFileStore } from '../../src/stores/file-store.ts'

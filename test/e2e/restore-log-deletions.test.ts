@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { RestoreReport } from '../../src/operations/restore-report.ts'
+import type { RestoreReport } from '../../src/operations/restore/restore-report.ts'
 import { readBlockMeta } from '../../src/tsdb/block-directory.ts'
 import { listBlocks } from '../../src/tsdb/data-directory.ts'
 import { missingPrograms, waitFor } from '../support/prometheus.ts'

@@ -3,7 +3,7 @@ import { chmod, chown, mkdir, readdir, rename, rm, statfs, symlink, writeFile } 
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { type TestContext, beforeAll, describe, expect, it } from 'vitest'
-import type { RestoreRequest } from '../../src/operations/restore-report.ts'
+import type { RestoreRequest } from '../../src/operations/restore/restore-report.ts'
 import { createFileStore } from '../../src/stores/file-store.ts'
 import { readSources } from '../../src/operations/repository-sources.ts'
 import { commitRecoveryPoint } from '../../src/repository/recovery-points.ts'

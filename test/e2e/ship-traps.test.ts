@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { list } from '../../src/operations/list.ts'
-import { status } from '../../src/operations/status.ts'
+import { list } from '../../src/operations/report/list.ts'
+import { status } from '../../src/operations/report/status.ts'
 import { PromDrError } from '../../src/errors.ts'
 import { readCheckpoints, readGenerations } from '../../src/repository/wal-stream.ts'
 import type { ObjectStore } from '../../src/stores/object-store.ts'

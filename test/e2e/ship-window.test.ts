@@ -1,7 +1,7 @@
 import { cp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { list } from '../../src/operations/list.ts'
+import { list } from '../../src/operations/report/list.ts'
 import { readRecoveryPoints } from '../../src/repository/recovery-points.ts'
 import { listPieces, readCheckpoints, readGenerations } from '../../src/repository/wal-stream.ts'
 import { createFileStore } from '../../src/stores/file-store.ts'

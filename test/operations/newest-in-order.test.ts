@@ -3,7 +3,7 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { newUlid } from '../../src/domain/ulid.ts'
-import { newestInOrderMs } from '../../src/operations/ship-checkpoint.ts'
+import { newestInOrderMs } from '../../src/operations/ship/ship-checkpoint.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
 
 const endMs = 1_700_000_030_000

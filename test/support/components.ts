@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 
 import type { Component } from '../../src/components/component.ts'
 import { PromDrError } from '../../src/errors.ts'
-import type { ComponentsContext } from '../../src/operations/components-context.ts'
+import type { ComponentsContext } from '../../src/operations/components/components-context.ts'
 import { isDeadHere, thisProcess } from '../../src/system/machine.ts'
 
 export interface DirectoryComponent extends Component {

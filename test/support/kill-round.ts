@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ObjectStore } from '../../src/stores/object-store.ts'
-import type { RestoreReport } from '../../src/operations/restore-report.ts'
+import type { RestoreReport } from '../../src/operations/restore/restore-report.ts'
 import { atEndOfFile, temporaryDirectory } from './cleanup.ts'
 import { type ExportedSeries, startExporter } from './exporter.ts'
 import { operationsOn } from './operations.ts'

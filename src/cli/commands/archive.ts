@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { ArchiveReport } from '../../operations/archive-report.ts'
+import type { ArchiveReport } from '../../operations/components/archive-report.ts'
 import { type CommandRunner, examples } from '../command-runner.ts'
 import { type ExitCode, exitCodeOf, exitCodes, worstOf } from '../exit-codes.ts'
 import { collect } from '../option-values.ts'

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
 import type { HeadMode } from '../../config/config.ts'
-import type { BackupReport } from '../../operations/backup-report.ts'
+import type { BackupReport } from '../../operations/backup/backup-report.ts'
 import { type CommandRunner, examples } from '../command-runner.ts'
 import { type ExitCode, exitCodeOf, exitCodes, worstOf } from '../exit-codes.ts'
 import { collect } from '../option-values.ts'

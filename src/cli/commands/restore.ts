@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander'
 import { parseDuration } from '../../domain/duration.ts'
 import { parseMoment, parsePastTime } from '../../domain/moment.ts'
-import type { RestorePartsReport, RestorePartsRequest } from '../../operations/restore-components-report.ts'
+import type { RestorePartsReport, RestorePartsRequest } from '../../operations/components/restore-components-report.ts'
 import { PromDrError } from '../../errors.ts'
 import { type CommandRunner, examples } from '../command-runner.ts'
 import type { CommandContext } from '../context.ts'

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { ShipReport } from '../../operations/ship-report.ts'
+import type { ShipReport } from '../../operations/ship/ship-report.ts'
 import { type CommandRunner, examples } from '../command-runner.ts'
 import { type ExitCode, exitCodeOf, exitCodes, worstOf } from '../exit-codes.ts'
 import { collect } from '../option-values.ts'

@@ -1,4 +1,4 @@
-import type { ArchiveOutcome, ArchiveReport } from '../../operations/archive-report.ts'
+import type { ArchiveOutcome, ArchiveReport } from '../../operations/components/archive-report.ts'
 import type { Style } from '../output.ts'
 import { leftOutOf, renderArchives } from './archives.ts'
 import { type Cell, facts, paragraphs, stagesLine, table, warnings } from './layout.ts'

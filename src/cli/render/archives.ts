@@ -1,5 +1,5 @@
-import type { FailedComponent, ReportedArchive } from '../../operations/archives-report.ts'
-import type { ShownArchive } from '../../operations/show-report.ts'
+import type { FailedComponent, ReportedArchive } from '../../operations/components/archives-report.ts'
+import type { ShownArchive } from '../../operations/report/show-report.ts'
 import type { Style } from '../output.ts'
 import { type Cell, paragraphs, table, warnings } from './layout.ts'
 import { counted, formatByteSize } from './units.ts'

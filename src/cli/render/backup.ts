@@ -1,4 +1,4 @@
-import type { BackupReport, RepositoryOutcome } from '../../operations/backup-report.ts'
+import type { BackupReport, RepositoryOutcome } from '../../operations/backup/backup-report.ts'
 import type { Style } from '../output.ts'
 import { leftOutOf, renderArchives } from './archives.ts'
 import { type Cell, facts, paragraphs, stagesLine, table, warnings } from './layout.ts'

@@ -1,5 +1,5 @@
 import type { CostLine } from '../../domain/storage-cost.ts'
-import type { CostReport, RepositoryCost } from '../../operations/cost-report.ts'
+import type { CostReport, RepositoryCost } from '../../operations/report/cost-report.ts'
 import type { Style } from '../output.ts'
 import { paragraphs, table, warnings } from './layout.ts'
 import { formatByteSize, formatCount } from './units.ts'

@@ -1,4 +1,4 @@
-import type { ArchivedFileChange, DiffReport } from '../../operations/show-archives-report.ts'
+import type { ArchivedFileChange, DiffReport } from '../../operations/components/show-archives-report.ts'
 import type { Style } from '../output.ts'
 import { paragraphs } from './layout.ts'
 import { formatByteSize, formatInstant } from './units.ts'

@@ -1,4 +1,4 @@
-import type { DoctorCheck, DoctorReport } from '../../operations/doctor-report.ts'
+import type { DoctorCheck, DoctorReport } from '../../operations/doctor/doctor-report.ts'
 import type { Style } from '../output.ts'
 import { paragraphs } from './layout.ts'
 

@@ -1,4 +1,4 @@
-import type { ExpireReport, RepositoryExpiry } from '../../operations/expire-report.ts'
+import type { ExpireReport, RepositoryExpiry } from '../../operations/expire/expire-report.ts'
 import type { Style } from '../output.ts'
 import { type Cell, facts, paragraphs, table, warnings } from './layout.ts'
 import { counted, formatByteSize, formatInstant } from './units.ts'

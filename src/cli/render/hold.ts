@@ -1,4 +1,4 @@
-import type { HoldReport } from '../../operations/hold-report.ts'
+import type { HoldReport } from '../../operations/expire/hold-report.ts'
 import type { Style } from '../output.ts'
 import { paragraphs, table } from './layout.ts'
 import { formatInstant } from './units.ts'

@@ -1,4 +1,4 @@
-import type { ListReport, ListedRecoveryPoint } from '../../operations/list-report.ts'
+import type { ListReport, ListedRecoveryPoint } from '../../operations/report/list-report.ts'
 import type { Style } from '../output.ts'
 import { damageLine, facts, paragraphs, table, unreachableRepositories } from './layout.ts'
 import { counted, formatByteSize, formatInstant } from './units.ts'

@@ -1,4 +1,4 @@
-import type { ReEncryptReport, ReEncryptedRepository } from '../../operations/re-encrypt-report.ts'
+import type { ReEncryptReport, ReEncryptedRepository } from '../../operations/re-encrypt/re-encrypt-report.ts'
 import type { Style } from '../output.ts'
 import { paragraphs, table } from './layout.ts'
 import { formatByteSize } from './units.ts'

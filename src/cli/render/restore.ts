@@ -1,5 +1,5 @@
-import type { RestorePlanReport, RestoreReport } from '../../operations/restore-report.ts'
-import type { RestoredComponentReport } from '../../operations/restore-components-report.ts'
+import type { RestorePlanReport, RestoreReport } from '../../operations/restore/restore-report.ts'
+import type { RestoredComponentReport } from '../../operations/components/restore-components-report.ts'
 import type { Style } from '../output.ts'
 import { facts, paragraphs, table, unreachableRepositories, warnings } from './layout.ts'
 import { renderComponents } from './restored-components.ts'

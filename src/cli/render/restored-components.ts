@@ -1,4 +1,4 @@
-import type { ComponentsOnlyReport, RestoredComponentReport } from '../../operations/restore-components-report.ts'
+import type { ComponentsOnlyReport, RestoredComponentReport } from '../../operations/components/restore-components-report.ts'
 import type { Style } from '../output.ts'
 import { facts, paragraphs, stagesLine, unreachableRepositories, warnings } from './layout.ts'
 import { counted, formatByteSize, formatElapsed, formatInstant } from './units.ts'

@@ -1,4 +1,4 @@
-import type { ShipReport, ShippedBackup, ShippedRepository } from '../../operations/ship-report.ts'
+import type { ShipReport, ShippedBackup, ShippedRepository } from '../../operations/ship/ship-report.ts'
 import type { Style } from '../output.ts'
 import { type Cell, facts, paragraphs, table } from './layout.ts'
 import { counted, formatByteSize, formatElapsed, formatInstant } from './units.ts'

@@ -1,4 +1,4 @@
-import type { ShowReport } from '../../operations/show-report.ts'
+import type { ShowReport } from '../../operations/report/show-report.ts'
 import type { Style } from '../output.ts'
 import { renderShownArchives } from './archives.ts'
 import { facts, paragraphs, table } from './layout.ts'

@@ -1,4 +1,4 @@
-import type { InstanceStatus, StatusReport } from '../../operations/status-report.ts'
+import type { InstanceStatus, StatusReport } from '../../operations/report/status-report.ts'
 import type { Style } from '../output.ts'
 import { renderCost } from './cost.ts'
 import { damageLine, facts, paragraphs, table, unreachableRepositories } from './layout.ts'

@@ -1,4 +1,4 @@
-import type { AnswersReport, VerifyReport } from '../../operations/verify-report.ts'
+import type { AnswersReport, VerifyReport } from '../../operations/verify/verify-report.ts'
 import type { Style } from '../output.ts'
 import { damageLine, facts, paragraphs, unreachableRepositories, warnings } from './layout.ts'
 import { counted, formatByteSize, formatElapsed } from './units.ts'

@@ -1,0 +1,37 @@
+import { randomUUID } from 'node:crypto'
+import { answerWindows } from '../../domain/answer-windows.ts'
+import { noKnownAnswers } from '../../domain/known-answers.ts'
+import { seededRandom } from '../../domain/seeded-choice.ts'
+import { writeBehindLogBytes } from '../../tsdb/write-behind-log.ts'
+import type { BackupContext } from '../backup/backup-context.ts'
+import type { BackupRequest } from '../backup/backup-report.ts'
+import type { ServerFacts } from '../backup/backup-source.ts'
+import { type CollectedAnswers, collectKnownAnswers } from './known-answers.ts'
+import { readLiveBlockRanges } from '../backup/snapshot-block.ts'
+
+/** An out-of-order sample leaves memory for a block when the head is next compacted: every half of a block's span later at most. */
+const spansUntilCompacted = 3
+
+const nothing: CollectedAnswers = { answers: noKnownAnswers, problems: [] }
+
+/** Chooses where to look by what the server has now, and reads the known answers there. */
+export async function readKnownAnswers(context: BackupContext, { facts, request }: { facts: ServerFacts; request: BackupRequest }): Promise<CollectedAnswers> {
+  const { series, samplesPerSeries, queries } = context.settings.knownAnswers
+  if (series === 0 && queries.length === 0) return nothing
+  const status = await context.prometheus.tsdbStatus({ signal: context.signal })
+  const blocks = await readLiveBlockRanges(facts.dataDir)
+  const newestBlockMs = Math.max(...blocks.map((block) => block.maxTime - 1), Number.NEGATIVE_INFINITY)
+  const newestMs = request.head === 'never' ? newestBlockMs : Math.max(newestBlockMs, status.headMaxTime ?? Number.NEGATIVE_INFINITY)
+  if (!Number.isFinite(newestMs)) return nothing
+  const oldestMs = Math.min(...blocks.map((block) => block.minTime), status.headMinTime ?? Number.POSITIVE_INFINITY)
+  const latestEndMs = Math.min(newestMs, context.clock.now().getTime()) - facts.scrapeTimeoutMs - (await volatileMs(facts))
+  const seed = randomUUID()
+  const windows = answerWindows({ blocks, oldestMs, latestEndMs }, { series, windowMs: samplesPerSeries * facts.scrapeIntervalMs, random: seededRandom(seed) })
+  return collectKnownAnswers(context.prometheus, { seed, windows, samplesPerSeries, queries, queryAtMs: latestEndMs, externalLabels: facts.source.externalLabels, signal: context.signal })
+}
+
+/** How far back a server may answer with out-of-order samples that are in memory only: no snapshot has them. */
+async function volatileMs(facts: ServerFacts): Promise<number> {
+  if ((await writeBehindLogBytes(facts.dataDir)) === 0) return 0
+  return facts.outOfOrderWindowMs + spansUntilCompacted * facts.minBlockMs
+}

@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto'
+import pLimit from 'p-limit'
+import { defaultCompactedSpanMs } from '../../domain/compaction-cover.ts'
+import type { KnownAnswers } from '../../domain/known-answers.ts'
+import { recoveryPointId } from '../../domain/recovery-point.ts'
+import { encodeKnownAnswers } from '../../repository/known-answers-codec.ts'
+import { sealAnswers } from '../../repository/sealed-answers.ts'
+import { readKnownAnswers } from '../answers/backup-answers.ts'
+import type { BackupContext } from './backup-context.ts'
+import { type Participant, firstOf, keepLeases, openParticipants, releaseQuietly } from './backup-participants.ts'
+import type { BackupReport, BackupRequest } from './backup-report.ts'
+import { type StoreOutcome, storeRecoveryPoint } from './backup-repository.ts'
+import { removeDeadSnapshots, takeSnapshot } from './backup-snapshot.ts'
+import { type ServerFacts, readServerFacts } from './backup-source.ts'
+import { summarizeBackup } from './backup-summary.ts'
+import { streamCoversHead } from './head-coverage.ts'
+import { type Collection, withCollection } from '../components/collect-components.ts'
+import { confirmKnownAnswers } from '../answers/known-answers.ts'
+import { type SnapshotBlock, measureNewestSample, readSnapshotBlocks } from './snapshot-block.ts'
+import { newestInOrderMs } from '../ship/ship-checkpoint.ts'
+import { SourceCheck } from './source-check.ts'
+import { Stopwatch } from '../stopwatch.ts'
+
+export { type BackupContext, type NamedStore, chooseRepositories } from './backup-context.ts'
+
+interface Run {
+  context: BackupContext
+  request: BackupRequest
+  facts: ServerFacts
+  watch: Stopwatch
+  participants: Participant[]
+  failed: Map<string, unknown>
+  startedAtMs: number
+  collection: Collection
+}
+
+/**
+ * Makes one recovery point of the server in every repository. One repository failing does not stop the others: it is
+ * in the report. @throws the first repository's error when all fail, and whatever goes wrong before storing begins
+ */
+export async function backup(context: BackupContext, request: BackupRequest): Promise<BackupReport> {
+  const { clock } = context
+  const watch = new Stopwatch(clock)
+  const startedAtMs = clock.now().getTime()
+  const failed = new Map<string, unknown>()
+  const facts = await watch.time('ask the server', () => readServerFacts({ ...context, configuredDataDir: context.dataDir, hostname: context.self.hostname }))
+  const participants = await watch.time('open repositories', () => openParticipants(context, { ...request, failed, identityFor: async () => ({ hostname: facts.source.hostname, dataDir: facts.source.dataDir, externalLabels: facts.source.externalLabels }) }))
+  const stopKeeping = keepLeases(context, participants)
+  try {
+    const dead = await removeDeadSnapshots(facts.dataDir, context.isDead)
+    for (const name of dead.removed) context.logger.warn({ name }, 'removed the snapshot of a backup that was killed')
+    // Before the snapshot: a restore to the moment of the recovery point must not bring back what was configured after it.
+    return await withCollection({ ...context, watch }, async (collection) => {
+      const made = await makeRecoveryPoint({ context, request, facts, watch, participants, failed, startedAtMs, collection })
+      await dead.forget()
+      return summarizeBackup({ context, request, facts, watch, failed, collection, ...made, warnings: [...dead.warnings, ...made.warnings] })
+    })
+  } finally {
+    stopKeeping()
+    for (const participant of participants) await releaseQuietly(context, participant)
+  }
+}
+
+/** Whatever happens, the snapshot is gone when this ends. */
+async function makeRecoveryPoint(run: Run) {
+  const { context, facts, watch } = run
+  const { answers, problems } = await watch.time('read known answers', () => readKnownAnswers(context, run))
+  const inStream = run.request.head === 'auto' ? await watch.time('look at the shipped WAL', () => generationWithHead(run)) : undefined
+  const skipHead = run.request.head === 'never' || inStream !== undefined
+  const snapshot = await watch.time('snapshot', () => takeSnapshot({ ...context, dataDir: facts.dataDir, skipHead }))
+  try {
+    const createdAt = context.clock.now()
+    const { blocks: all, damaged } = await readSnapshotBlocks(snapshot.path)
+    const maxTime = await measureNewestSample(all, context.signal)
+    const head = all.find((block) => block.meta.ulid === snapshot.headUlid) ?? inStream ?? (skipHead ? 'omitted' : 'empty')
+    const blocks = all.filter((block) => block.meta.ulid !== snapshot.headUlid)
+    const coveredUntilMs = Math.max(...all.map((block) => block.meta.maxTime - 1), Number.NEGATIVE_INFINITY)
+    const confirmed = await watch.time('confirm known answers', () => confirmKnownAnswers(context.prometheus, answers, { externalLabels: facts.source.externalLabels, coveredUntilMs, signal: context.signal }))
+    const check = new SourceCheck()
+    const outcomes = await watch.time('store', () => storeEverywhere(run, { createdAt, blocks, head, maxTime, answers: confirmed, check }))
+    return { outcomes, answers: confirmed, damagedAtSource: [...damaged, ...check.findings(all)], warnings: [...problems, ...snapshot.warnings] }
+  } finally {
+    await watch.time('remove snapshot', () => snapshot.remove())
+  }
+}
+
+/** Where every repository has the log of what is in memory, by its own positions, the snapshot need not write it: the generation in each. */
+async function generationWithHead(run: Run): Promise<{ kind: 'wal'; generations: Map<string, string> } | undefined> {
+  const { context, facts, participants } = run
+  const { instance, self, clock, settings, signal } = context
+  const bound = await newestInOrderMs(facts.dataDir)
+  const generations = new Map<string, string>()
+  for (const participant of participants) {
+    const generation = await streamCoversHead(participant, { instance, machineId: self.machineId, dataDir: facts.dataDir, bound, nowMs: clock.now().getTime(), timezone: settings.timezone, signal })
+    if (generation === undefined) return undefined
+    generations.set(participant.name, generation)
+  }
+  return { kind: 'wal', generations }
+}
+
+interface Made {
+  createdAt: Date
+  blocks: SnapshotBlock[]
+  head: SnapshotBlock | 'empty' | 'omitted' | { kind: 'wal'; generations: Map<string, string> }
+  maxTime: number | null
+  answers: KnownAnswers
+  check: SourceCheck
+}
+
+async function storeEverywhere(run: Run, made: Made): Promise<Map<string, StoreOutcome>> {
+  const { context, facts } = run
+  const { head } = made
+  const all = typeof head === 'object' && 'meta' in head ? [...made.blocks, head] : made.blocks
+  const answers = await encodeKnownAnswers(made.answers)
+  const knownAnswers = context.answersFor === undefined ? answers : await sealAnswers(answers, context.answersFor)
+  const id = recoveryPointId(made.createdAt, randomBytes(4).toString('hex'))
+  const limit = pLimit(context.settings.filesAtOnce)
+  const outcomes = new Map<string, StoreOutcome>()
+  await Promise.all(run.participants.map(async ({ name, store, tiering, lease }) => {
+    try {
+      outcomes.set(name, await storeRecoveryPoint({
+        store, tiering, lease, limit,
+        point: {
+          id, instance: context.instance, createdAt: made.createdAt.getTime(), source: facts.source, knownAnswers,
+          minTime: all.length === 0 ? null : Math.min(...all.map((block) => block.meta.minTime)),
+          maxTime: made.maxTime,
+        },
+        blocks: made.blocks, head: typeof head === 'object' && 'generations' in head ? { kind: 'wal', generation: head.generations.get(name) as string } : head, check: made.check,
+        collection: run.collection, place: context.components?.places.get(name),
+        compactedSpanMs: context.settings.compactedSpanMs ?? defaultCompactedSpanMs(facts.minBlockMs, facts.maxBlockMs),
+        timezone: context.settings.timezone,
+        startedAtMs: run.startedAtMs,
+        now: () => context.clock.now(),
+        sleep: (durationMs) => context.clock.sleep(durationMs, context.signal),
+        progress: context.progress, logger: context.logger, signal: context.signal,
+      }))
+    } catch (error) {
+      run.failed.set(name, error)
+    }
+  }))
+  context.progress.finish()
+  if (outcomes.size === 0) throw firstOf(run.failed)
+  return outcomes
+}

@@ -1,0 +1,318 @@
+import type { WalLog, WalPosition } from '../../domain/wal-stream.ts'
+import { PromDrError, hasCode } from '../../errors.ts'
+import { type Generation, readCheckpoints, readDeletions, readGenerations, writeHeartbeat } from '../../repository/wal-stream.ts'
+import type { Logger } from '../../system/logger.ts'
+import { listBlocks } from '../../tsdb/data-directory.ts'
+import { readRestored } from '../../tsdb/restore-directory.ts'
+import { readLocalLog } from '../../tsdb/wal-source.ts'
+import { oldestSampleMs } from '../../tsdb/wal-tail.ts'
+import { expireWal } from './expire-wal.ts'
+import { sealSegment } from './seal-segment.ts'
+import { newestInOrderMs, shipCheckpoint } from './ship-checkpoint.ts'
+import { shipDeletions } from './ship-deletions.ts'
+import type { ShippedGap, SourceDamage, UnknownRecordType } from './ship-report.ts'
+import { type FinishedSegment, type Shipped, type ShipperContext, WalShipper, beginGeneration } from './wal-shipper.ts'
+
+export interface RepositoryShipperContext extends ShipperContext {
+  /** How long WAL is kept that blocks have replaced. */
+  windowMs: number
+  logger: Logger
+  /** Ends what sends the tails; `signal` ends what can wait, and may come earlier. */
+  tailSignal: AbortSignal
+}
+
+const windowCheckMs = 3_600_000
+
+/** What one pass did. */
+export interface PassResult {
+  generation: string
+  shippedTo: string
+  newestSample: string | null
+  lagSeconds: number | null
+  parts: number
+  bytes: number
+  gaps: ShippedGap[]
+}
+
+/** Ships everything of one server into one repository: the logs of the current generation, checkpoints, deletions in blocks, heartbeats. */
+export class RepositoryShipper {
+  readonly #context: RepositoryShipperContext
+  #generation: Generation
+  #wal: WalShipper
+  #wbl: WalShipper
+  /** Checkpoints and tombstones that are stored already. */
+  readonly #checkpoints = new Set<number>()
+  readonly #tombstones = new Map<string, string>()
+  corruption: SourceDamage[] = []
+  /** The first record of each type that is not known. */
+  unknownRecords: UnknownRecordType[] = []
+  readonly #damagedSinceMs = new Map<WalLog, number>()
+  /** Logs that were read without damage since this began. */
+  readonly #sound = new Set<WalLog>()
+  /** Finished segments that are stored in parts, oldest first. */
+  #unsealed: FinishedSegment[]
+  /** Gaps that no result has told of yet. */
+  #gaps: ShippedGap[] = []
+  #expiredAtMs = Number.NEGATIVE_INFINITY
+
+  private constructor(context: RepositoryShipperContext, state: LogsOfGeneration) {
+    this.#context = context
+    this.#generation = state.generation
+    this.#wal = state.wal
+    this.#wbl = state.wbl
+    this.#unsealed = state.unsealed
+  }
+
+  /**
+   * Finds out from the repository where to go on.
+   * @throws SUPERSEDED when another host was restored from this server's history
+   */
+  static async open(context: RepositoryShipperContext, options: { newGeneration: boolean }): Promise<RepositoryShipper> {
+    const generations = await readGenerations(context.store, context.instance, context)
+    const own = generations.filter((generation) => generation.machineId === context.machineId && generation.dataDir === context.dataDir).at(-1)
+    const openedAtMs = context.now().getTime()
+    const restored = await readRestored(context.dataDir)
+    const restoredAtMs = restored === undefined ? undefined : Date.parse(restored.restoredAt)
+    const state = await (async () => {
+      if (restored !== undefined && (own === undefined || own.startedAt < (restoredAtMs ?? 0))) {
+        const before = generations.filter((generation) => generation.startedAt <= (restoredAtMs ?? 0)).at(-1)
+        const parent = before === undefined || restored.recoverableAt === null ? null : { generation: restored.generation ?? before.id, at: Date.parse(restored.recoverableAt) }
+        return begin(context, { reason: 'this server was restored', parent, newestSampleMs: null })
+      }
+      if (own === undefined) return begin(context, { reason: 'the first of this server', parent: null, newestSampleMs: null })
+      if (generations.some((generation) => generation.parent?.generation === own.id && generation.startedAt > own.startedAt)) {
+        if (!options.newGeneration) throw superseded(context, own)
+        return begin(context, { reason: 'asked for with --new-generation', parent: null, newestSampleMs: null })
+      }
+      const wal = await WalShipper.resume(ofTails(context), own, 'wal')
+      // One that has nothing yet hands on what it came from.
+      if ('reason' in wal) return begin(context, { reason: wal.reason, parent: wal.newestSampleMs === null ? own.parent : null, newestSampleMs: wal.newestSampleMs })
+      const wbl = await WalShipper.resume(ofTails(context), own, 'wbl')
+      if ('reason' in wbl) return { generation: own, wal: wal.shipper, wbl: await startWbl(context, own.id), unsealed: wal.finished }
+      return { generation: own, wal: wal.shipper, wbl: wbl.shipper, unsealed: [...wal.finished, ...wbl.finished] }
+    })()
+    const shipper = new RepositoryShipper(context, state)
+    if (state.generation.startedAt >= openedAtMs) shipper.#tellOf(state.generation)
+    await shipper.#readStored()
+    return shipper
+  }
+
+  get generation(): Generation {
+    return this.#generation
+  }
+
+  /** From when on the server's log may be damaged, ms; undefined when the last reading of it met no damage. */
+  get damagedSinceMs(): number | undefined {
+    return this.#damagedSinceMs.size === 0 ? undefined : Math.min(...this.#damagedSinceMs.values())
+  }
+
+  positionIn(log: WalLog): WalPosition {
+    return log === 'wal' ? this.#wal.position : this.#wbl.position
+  }
+
+  /** Tails go before everything else: they are what a lost host would lose. */
+  async pass(): Promise<PassResult> {
+    const result = this.#blank()
+    await this.#look()
+    await this.#passWal(result)
+    await this.#passWbl(result)
+    await this.#beat()
+    const nowMs = this.#context.now().getTime()
+    result.bytes += (await shipCheckpoint(this.#context, { generation: this.#generation.id, wal: this.#wal, stored: this.#checkpoints, onUnknown: (path, records) => this.#tellOfUnknown(records.map((record) => ({ ...record, path }))) })) ?? 0
+    await shipDeletions(this.#context, { generation: this.#generation.id, stored: this.#tombstones })
+    await this.#tidy(() => this.#seal(result))
+    await this.#tidy(() => this.#expire(nowMs))
+    return this.#told(result)
+  }
+
+  /**
+   * The tails and nothing else. A log that no longer continues what was shipped begins no generation here: it may only be that
+   * its directory is already gone, and the next start finds out.
+   */
+  async lastLook(): Promise<PassResult> {
+    const result = this.#blank()
+    for (const log of ['wal', 'wbl'] as const) {
+      const shipped = await (log === 'wal' ? this.#wal : this.#wbl).pass()
+      if (!('reason' in shipped)) this.#count(log, shipped, result)
+    }
+    await this.#beat()
+    return this.#told(result)
+  }
+
+  /** Both logs at one moment: what the WBL has of a series was declared in the WAL before, and a restore tells by these times what a ref meant. */
+  async #look(): Promise<void> {
+    const { dataDir, growth, now } = this.#context
+    const wbl = await readLocalLog(dataDir, 'wbl')
+    const wal = await readLocalLog(dataDir, 'wal')
+    const atMs = now().getTime()
+    growth.wbl.look(wbl.segments, atMs)
+    growth.wal.look(wal.segments, atMs)
+  }
+
+  #blank(): PassResult {
+    return { generation: this.#generation.id, shippedTo: '', newestSample: null, lagSeconds: null, parts: 0, bytes: 0, gaps: [] }
+  }
+
+  #told(result: PassResult): PassResult {
+    const newestMs = this.#wal.newestSampleMs
+    return {
+      ...result, gaps: [...result.gaps, ...this.#gaps.splice(0)], generation: this.#generation.id, shippedTo: this.#wal.shippedTo,
+      newestSample: newestMs === undefined ? null : new Date(newestMs).toISOString(),
+      lagSeconds: newestMs === undefined ? null : Math.max(0, (this.#context.now().getTime() - newestMs) / 1000),
+    }
+  }
+
+  async #beat(): Promise<void> {
+    const { store, instance, tailSignal: signal, now } = this.#context
+    await writeHeartbeat(store, instance, {
+      generation: this.#generation.id, signal,
+      heartbeat: { at: this.#wal.seenAtMs ?? now().getTime(), ...this.#wal.position, newestScrape: this.#wal.newestSampleMs ?? null },
+    })
+  }
+
+  async #passWal(result: PassResult): Promise<void> {
+    for (let tries = 0; tries < 2; tries += 1) {
+      const shipped = await this.#wal.pass()
+      if (!('reason' in shipped)) return this.#count('wal', shipped, result)
+      const { generation, wal, wbl } = await begin(this.#context, { reason: shipped.reason, parent: null, newestSampleMs: shipped.newestSampleMs })
+      this.#generation = generation
+      this.#wal = wal
+      this.#wbl = wbl
+      this.#unsealed = []
+      this.#damagedSinceMs.clear()
+      this.#checkpoints.clear()
+      this.#tombstones.clear()
+      this.#tellOf(generation)
+    }
+    throw new PromDrError('CONTENTION', `the log in ${this.#context.dataDir} changes faster than it can be shipped`, { hint: 'is Prometheus restarting over and over? see its log' })
+  }
+
+  /** Out-of-order compaction removes old segments of the WBL at any time: shipping then goes on with the first that is there. */
+  async #passWbl(result: PassResult): Promise<void> {
+    const shipped = await this.#wbl.pass()
+    if (!('reason' in shipped)) return this.#count('wbl', shipped, result)
+    this.#wbl = await startWbl(this.#context, this.#generation.id)
+    const again = await this.#wbl.pass()
+    if (!('reason' in again)) this.#count('wbl', again, result)
+  }
+
+  #count(log: WalLog, shipped: Shipped, result: PassResult): void {
+    result.parts += shipped.parts
+    result.bytes += shipped.bytes
+    this.#tellOfUnknown(shipped.unknown)
+    this.#unsealed.push(...shipped.finished.filter(({ parts }) => parts.length > 1 || parts[0]?.sealed === true))
+    if (shipped.damage === undefined) {
+      this.#damagedSinceMs.delete(log)
+      this.#sound.add(log)
+      return
+    }
+    if (!this.#damagedSinceMs.has(log)) this.#damagedSinceMs.set(log, this.#damageBegan(log))
+    const { message, details } = shipped.damage
+    const path = typeof details?.['file'] === 'string' ? details['file'] : ''
+    const damage = { path, segment: segmentOf(path), offset: Number(details?.['offset'] ?? 0), message }
+    if (this.corruption.some((known) => known.message === message)) return
+    this.corruption.push(damage)
+    this.#context.logger.error(damage, 'Prometheus\'s own log is damaged; what is before it is shipped')
+  }
+
+  /** Damage that is met at the first reading may be as old as the last byte before it. */
+  #damageBegan(log: WalLog): number {
+    if (this.#sound.has(log)) return this.#context.now().getTime()
+    return (log === 'wal' ? this.#wal : this.#wbl).lastPartSeenAtMs ?? this.#generation.startedAt
+  }
+
+  #tellOfUnknown(records: readonly { type: number; offset: number; path: string }[]): void {
+    for (const { type, offset, path } of records) {
+      if (this.unknownRecords.some((known) => known.type === type)) continue
+      const record = { type, segment: segmentOf(path), offset, path }
+      this.unknownRecords.push(record)
+      this.#context.logger.warn(record, 'the log has records of a type that this version does not know: they are shipped, and left out by a restore that cuts the log')
+    }
+  }
+
+  /** One a pass, so that no tail waits long. What fails here is tried again, and loses nothing. */
+  async #seal(result: PassResult): Promise<void> {
+    const [oldest] = this.#unsealed
+    if (oldest === undefined) return
+    // Not again and again where the store refuses it: the parts are as good.
+    this.#unsealed.shift()
+    const bytes = await sealSegment(this.#context, this.#generation.id, oldest)
+    if (bytes === undefined) this.#context.logger.warn({ segment: oldest.segment }, 'a finished segment stays in parts: its file is gone')
+    result.bytes += bytes ?? 0
+  }
+
+  /** A store that lets nobody delete, or locks its objects, can be shipped to all the same. */
+  async #tidy(work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      if (!hasCode(error, 'STORE_DENIED', 'STORE_REJECTED')) throw error
+      this.#context.logger.error({ repository: this.#context.store.url, code: error.code, error: error.message }, 'what the stream no longer needs could not be removed; shipping goes on')
+    }
+  }
+
+  async #expire(nowMs: number): Promise<void> {
+    if (nowMs - this.#expiredAtMs < windowCheckMs) return
+    this.#expiredAtMs = nowMs
+    await expireWal(this.#context, { current: this.#generation.id, windowMs: this.#context.windowMs })
+  }
+
+  #tellOf({ id, reason, gap }: Generation): void {
+    if (gap === null) return this.#context.logger.info({ instance: this.#context.instance, generation: id, reason }, 'a new generation of the WAL stream begins')
+    const told = { from: iso(gap.from), to: new Date(gap.to).toISOString(), reason: gap.reason }
+    this.#gaps.push(told)
+    this.#context.logger.error({ instance: this.#context.instance, generation: id, ...told }, 'the log does not continue what was shipped: a new generation begins, and there is a gap')
+  }
+
+  async #readStored(): Promise<void> {
+    const { store, instance, signal } = this.#context
+    for (const checkpoint of await readCheckpoints(store, instance, { generation: this.#generation.id, signal })) this.#checkpoints.add(checkpoint.segment)
+    for (const deletion of await readDeletions(store, instance, { generation: this.#generation.id, signal })) this.#tombstones.set(deletion.ulid, deletion.sha256)
+  }
+}
+
+interface LogsOfGeneration {
+  generation: Generation
+  wal: WalShipper
+  wbl: WalShipper
+  unsealed: FinishedSegment[]
+}
+
+/**
+ * A generation starts where a server starting on this directory would: at the newest checkpoint's next segment. There is a gap when
+ * neither the log nor the blocks that took its beginning reach back to the newest sample shipped.
+ */
+async function begin(context: RepositoryShipperContext, why: { reason: string; parent: Generation['parent']; newestSampleMs: number | null }): Promise<LogsOfGeneration> {
+  const { segments, checkpoint } = await readLocalLog(context.dataDir, 'wal')
+  const firstSegment = checkpoint === undefined ? (segments[0]?.number ?? 0) : checkpoint.segment + 1
+  const bound = await newestInOrderMs(context.dataDir)
+  // After the log: what compaction takes from it meanwhile is in a block that is counted.
+  const blocks = (await listBlocks(context.dataDir)).blocks.length
+  const oldestMs = checkpoint === undefined ? await oldestSampleMs(segments) : bound
+  const gap = why.newestSampleMs !== null && oldestMs !== null && oldestMs > why.newestSampleMs ? { from: why.newestSampleMs, to: oldestMs, reason: why.reason } : null
+  const generation = await beginGeneration(context, { reason: why.reason, firstSegment, checkpoint: checkpoint?.segment ?? null, bound, blocks, parent: why.parent, gap })
+  return { generation, wal: WalShipper.start(ofTails(context), generation.id, { log: 'wal', segment: firstSegment }), wbl: await startWbl(context, generation.id), unsealed: [] }
+}
+
+async function startWbl(context: RepositoryShipperContext, generation: string): Promise<WalShipper> {
+  const { segments } = await readLocalLog(context.dataDir, 'wbl')
+  return WalShipper.start(ofTails(context), generation, { log: 'wbl', segment: segments[0]?.number ?? 0 })
+}
+
+function ofTails(context: RepositoryShipperContext): ShipperContext {
+  return { ...context, signal: context.tailSignal }
+}
+
+function segmentOf(path: string): number {
+  return Number(/(\d{8,})$/.exec(path)?.[1] ?? 0)
+}
+
+function superseded(context: RepositoryShipperContext, own: Generation): PromDrError {
+  return new PromDrError('SUPERSEDED', `another server was restored from the history of ${context.instance} that this host wrote (generation ${own.id}) in ${context.store.url}`, {
+    hint: 'keep this host from taking part, or give it another "instance"; only if it is meant to go on as the same one, run once with --new-generation',
+  })
+}
+
+function iso(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString()
+}
