@@ -44,7 +44,7 @@ export function connectionFailure(error: Error, failed: FailedConnection): PromD
     return new PromDrError('CONFIG_INVALID', `the certificate or key for ${failures.service} cannot be used: ${error.message}`, { hint: 'tls.certFile and tls.keyFile hold PEM and belong together', cause: error })
   }
   if (code.startsWith('HPE_')) return new PromDrError(failures.badResponse, `${failures.service} at ${url} does not speak HTTP: ${error.message}`, { hint: `check the address and port of ${failures.service}`, cause: error })
-  if (code === 'ECONNRESET' || code === 'EPIPE') return because('the connection was closed in the middle', { hint: failures.unreachableHint, details: { staleConnection: failed.reusedConnection } })
+  if (code === 'ECONNRESET' || code === 'EPIPE') return because('the connection was closed in the middle', { hint: failures.unreachableHint, details: { connectionClosed: true, staleConnection: failed.reusedConnection } })
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return because('its host name is not known', { hint: 'check the name in the URL, and DNS' })
   if (code === 'ECONNREFUSED') return because('the connection was refused', { hint: failures.unreachableHint })
   return because(error.message || code, { hint: failures.unreachableHint })

@@ -44,7 +44,7 @@ export async function collectKnownAnswers(api: PrometheusApi, request: CollectRe
   const answers: KnownAnswers = { seed: request.seed, series: [], queries: [], dropped: 0 }
   const problems = new Set<string>()
   const refused = (what: string) => (error: unknown) => {
-    if (!hasCode(error, 'PROMETHEUS_BAD_RESPONSE', 'PROMETHEUS_UNAUTHORIZED')) throw error
+    if (!hasCode(error, 'PROMETHEUS_BAD_RESPONSE', 'PROMETHEUS_UNAUTHORIZED') && !wasCutOff(error)) throw error
     problems.add(`no known answers of ${what}: ${messageOf(error)}`)
     return undefined
   }
@@ -93,9 +93,14 @@ async function readOneSeries(api: PrometheusApi, name: string, choice: OneSeries
     return first === undefined ? undefined : { labels, startMs: first.timestampMs, endMs: window.endMs, samples }
   } catch (error) {
     // A name with more series than an answer may have, or with damaged chunks, is passed over.
-    if (hasCode(error, 'PROMETHEUS_BAD_RESPONSE', 'PROMETHEUS_UNAUTHORIZED')) return 'dropped'
+    if (hasCode(error, 'PROMETHEUS_BAD_RESPONSE', 'PROMETHEUS_UNAUTHORIZED') || wasCutOff(error)) return 'dropped'
     throw error
   }
+}
+
+/** Prometheus hangs up on a question that makes it panic, as some versions do while they cut a block. One that is down refuses the connection. */
+function wasCutOff(error: unknown): boolean {
+  return hasCode(error, 'PROMETHEUS_UNREACHABLE') && error.details?.['connectionClosed'] === true
 }
 
 /** Reads the series with exactly these labels; undefined when the server has none in the range. */
@@ -142,7 +147,7 @@ export async function askKnownAnswers(api: PrometheusApi, answers: KnownAnswers,
 async function askAnswers(api: PrometheusApi, answers: KnownAnswers, context: { externalLabels: Record<string, string>; signal?: AbortSignal | undefined; refusal?: 'is a change' }): Promise<{ series: BitSample[][]; queries: string[] }> {
   const limit = pLimit(requestsAtOnce)
   const refused = <T>(nothing: T) => (error: unknown): T => {
-    if (context.refusal === undefined || !hasCode(error, 'PROMETHEUS_BAD_RESPONSE')) throw error
+    if (context.refusal === undefined || !(hasCode(error, 'PROMETHEUS_BAD_RESPONSE') || wasCutOff(error))) throw error
     return nothing
   }
   const askSeries = async (known: KnownSeries) => (await readSeries(api, known.labels, { ...known, ...context }).catch(refused(undefined)))?.samples ?? []

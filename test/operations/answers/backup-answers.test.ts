@@ -2,6 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { PrometheusApi } from '../../../src/integrations/prometheus/prometheus-api.ts'
+import { createPrometheusApi } from '../../../src/integrations/prometheus/http-prometheus-api.ts'
 import { confirmKnownAnswers, collectKnownAnswers } from '../../../src/operations/answers/known-answers.ts'
 import { decodeKnownAnswers } from '../../../src/repository/known-answers-codec.ts'
 import { readRecoveryPoints } from '../../../src/repository/recovery-points.ts'
@@ -9,6 +10,7 @@ import { createMemoryStore } from '../../../src/stores/memory-store.ts'
 import { newestSampleMs } from '../../../src/tsdb/newest-sample.ts'
 import { makeBlocks } from '../../support/blocks.ts'
 import { temporaryDirectory } from '../../support/cleanup.ts'
+import { startHttpProxy } from '../../support/http-proxy.ts'
 import { operationsOn } from '../../support/operations.ts'
 import { type TestPrometheus, missingPrograms, remoteWrite, startTestPrometheus } from '../../support/prometheus.ts'
 import { nanBits, staleMarkerBits } from '../../support/remote-write.ts'
@@ -51,6 +53,16 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('known answers of a b
     expect(confirmed.queries.map(({ query }) => query)).toEqual(['kept'])
     expect(confirmed.dropped).toBe(3)
     expect(await confirmKnownAnswers(server.api, answers, { externalLabels: {}, coveredUntilMs: nowMs - 1 })).toMatchObject({ series: [], queries: [], dropped: 5 })
+  })
+
+  it('are dropped, and a backup is made, where the server hangs up on the question', async () => {
+    const server = await startTestPrometheus({ scrapeItself: false })
+    await remoteWrite(server.url, [{ labels: { __name__: 'fine' }, samples: [{ timestampMs: Date.now() - 5000, value: 1 }, { timestampMs: Date.now(), value: 1 }] }])
+    const proxy = await startHttpProxy(server.url, { loseAnswerTo: (path) => path.startsWith('/api/v1/series') })
+    const { recoveryPoint } = await operationsOn(createPrometheusApi({ url: proxy.url }), createMemoryStore()).backup()
+    expect(proxy.paths.some((path) => path.startsWith('/api/v1/series'))).toBe(true)
+    expect(recoveryPoint.knownAnswers).toMatchObject({ series: 0, dropped: 1 })
+    expect(recoveryPoint.samples).toBe(2)
   })
 
   it('cost a warning, not the backup, where the server refuses a query or all of them', async () => {
