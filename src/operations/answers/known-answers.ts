@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import pLimit from 'p-limit'
 import { type BitSample, type KnownAnswers, type KnownQuery, type KnownSeries, differenceOfSeries, seriesName } from '../../domain/known-answers.ts'
 import { withExternalLabels } from '../../domain/external-labels.ts'
@@ -50,7 +51,7 @@ export async function collectKnownAnswers(api: PrometheusApi, request: CollectRe
   }
   const taken = new Set<string>()
   for (const window of request.windows) {
-    const names = (await api.labelValues('__name__', { ...window, ...signalOf(request) }).catch(refused('series'))) ?? []
+    const names = (await persistently(() => api.labelValues('__name__', { ...window, ...signalOf(request) }), request.signal).catch(refused('series'))) ?? []
     const order = shuffled(names, random).sort((a, b) => Number(b === 'up') - Number(a === 'up'))
     const picks = Array.from({ length: window.series }, () => random())
     const chosen = order.slice(0, window.series)
@@ -82,7 +83,7 @@ async function readOneSeries(api: PrometheusApi, name: string, choice: OneSeries
   const { window, request } = choice
   const range = { startMs: window.startMs, endMs: window.endMs, ...signalOf(request) }
   try {
-    const all = await api.series([{ type: '=', name: '__name__', value: name }], range)
+    const all = await persistently(() => api.series([{ type: '=', name: '__name__', value: name }], range), request.signal)
     const labels = all[Math.floor(choice.pick * all.length)]
     if (labels === undefined) return undefined
     const raw = await readSeries(api, labels, { ...range, externalLabels: request.externalLabels })
@@ -98,6 +99,24 @@ async function readOneSeries(api: PrometheusApi, name: string, choice: OneSeries
   }
 }
 
+const cutOffTries = 4
+const cutOffPauseMs = 200
+
+/** Asks again where the server hung up: what made it do so passes with the block that it is cutting. */
+async function persistently<T>(ask: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!wasCutOff(error) || tries === cutOffTries) throw error
+      await setTimeout(cutOffPauseMs * tries, undefined, signal === undefined ? {} : { signal }).catch((aborted: unknown) => {
+        signal?.throwIfAborted()
+        throw aborted
+      })
+    }
+  }
+}
+
 /** Prometheus hangs up on a question that makes it panic, as some versions do while they cut a block. One that is down refuses the connection. */
 function wasCutOff(error: unknown): boolean {
   return hasCode(error, 'PROMETHEUS_UNREACHABLE') && error.details?.['connectionClosed'] === true
@@ -106,7 +125,7 @@ function wasCutOff(error: unknown): boolean {
 /** Reads the series with exactly these labels; undefined when the server has none in the range. */
 async function readSeries(api: PrometheusApi, labels: Record<string, string>, range: { startMs: number; endMs: number; externalLabels: Record<string, string>; signal?: AbortSignal | undefined }): Promise<RawSeries | undefined> {
   const matchers = Object.entries(labels).map(([name, value]) => ({ type: '=' as const, name, value }))
-  const found = await api.remoteRead({ matchers, startMs: range.startMs, endMs: range.endMs, ...signalOf(range) })
+  const found = await persistently(() => api.remoteRead({ matchers, startMs: range.startMs, endMs: range.endMs, ...signalOf(range) }), range.signal)
   const names = new Set([labelKey(labels), labelKey(withExternalLabels(labels, range.externalLabels))])
   return found.find((series) => names.has(labelKey(series.labels)))
 }
