@@ -102,7 +102,7 @@ async function readOneSeries(api: PrometheusApi, name: string, choice: OneSeries
 const cutOffTries = 4
 const cutOffPauseMs = 200
 
-/** Asks again where the server hung up: what made it do so passes with the block that it is cutting. */
+/** Asks again where the server hung up: asked a little later, it answered. */
 async function persistently<T>(ask: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     try {
@@ -117,7 +117,7 @@ async function persistently<T>(ask: () => Promise<T>, signal: AbortSignal | unde
   }
 }
 
-/** Prometheus hangs up on a question that makes it panic, as some versions do while they cut a block. One that is down refuses the connection. */
+/** Prometheus 2.53 and 3.5 were seen to hang up on a question, on a new connection too, while they cut blocks. One that is down refuses the connection. */
 function wasCutOff(error: unknown): boolean {
   return hasCode(error, 'PROMETHEUS_UNREACHABLE') && error.details?.['connectionClosed'] === true
 }
