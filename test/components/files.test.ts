@@ -96,7 +96,7 @@ describe('files', () => {
     await files.collect(into, collecting())
     await writeTree(live, { 'conf/a.cfg': 'changed', 'conf/new.cfg': 'new' })
     const restored = await files.restore(into, restoring({ dryRun: true }))
-    expect(restored.actions).toEqual([`would write ${join(live, 'conf/a.cfg')}`])
+    expect(restored.actions).toEqual([`would replace ${join(live, 'conf/a.cfg')}`])
     expect(restored.warnings).toEqual([`${join(live, 'conf/new.cfg')} is not in the archive; it was left alone`])
     expect(await readTree(join(live, 'conf'))).toEqual({ 'a.cfg': 'changed', 'new.cfg': 'new' })
   })

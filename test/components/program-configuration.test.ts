@@ -75,6 +75,6 @@ describe('the command that has a program take its files over', () => {
     const failed = await with_([join(directory, 'reload')]).restore(into, restoring({ force: true }))
     expect(failed.warnings).toEqual([expect.stringMatching(/in place, but they were not taken over: .*reload ended with 1/)])
     await writeFile(join(live, 'haproxy.cfg'), 'changed')
-    expect((await with_(['/bin/true']).restore(into, restoring({ force: true }))).actions).toEqual([`wrote ${join(live, 'haproxy.cfg')}`, 'ran /bin/true'])
+    expect((await with_(['/bin/true']).restore(into, restoring({ force: true }))).actions).toEqual([`replaced ${join(live, 'haproxy.cfg')}`, 'ran /bin/true'])
   })
 })
