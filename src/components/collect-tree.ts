@@ -4,7 +4,8 @@ import { PromDrError, systemCode } from '../errors.ts'
 import { ownerNames } from '../system/machine.ts'
 import type { Collected } from './component.ts'
 import { type PathPattern, isNamedBy, pathsOf } from './path-patterns.ts'
-import { layoutFile, layoutText, replacedPrefix } from './tree-layout.ts'
+import { isLeftByRestore } from './placing/restore-names.ts'
+import { layoutFile, layoutText } from './tree-layout.ts'
 
 export interface CollectTreeOptions {
   /** Private keys may be in it. */
@@ -48,7 +49,7 @@ export async function collectTree(into: string, patterns: readonly PathPattern[]
 
 async function take(collection: Collection, path: string): Promise<void> {
   collection.signal.throwIfAborted()
-  if (collection.seen.has(path) || path.split('/').some((name) => name.startsWith(replacedPrefix))) return
+  if (collection.seen.has(path) || path.split('/').some(isLeftByRestore)) return
   const stats = await lookAt(path, lstat)
   if (stats === undefined) return
   collection.seen.add(path)

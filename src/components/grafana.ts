@@ -10,6 +10,7 @@ import { readFiles, writeContent } from './grafana-files.ts'
 import { type GrafanaStep, planGrafana } from './grafana-plan.ts'
 import type { PathPattern } from './path-patterns.ts'
 import { placeTree } from './place-tree.ts'
+import { compactTime } from './placing/restore-names.ts'
 
 export interface GrafanaSettings {
   api: GrafanaApi
@@ -111,7 +112,7 @@ async function restoreThroughApi(settings: GrafanaSettings, { archived, live, op
   const { steps, toReenter, warnings } = planGrafana(archived, live, options.parts.length > 0 ? options.parts : folders)
   const restored: RestoredComponent = { actions: [], movedAside: [], toReenter, warnings }
   if (steps.some(({ present }) => present)) {
-    const to = join(asideDirectory, `grafana-${now().toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '')}`)
+    const to = join(asideDirectory, `grafana-${compactTime(now())}`)
     restored.movedAside.push({ from: api.url, to })
     if (!options.dryRun) await writeContent(to, live)
   }

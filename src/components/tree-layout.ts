@@ -17,9 +17,6 @@ export interface TreeLayout {
 
 export const layoutFile = '.prom-dr-layout.json'
 
-/** Where files that a restore replaces go: a directory beside them, which no program's `*` takes for configuration. */
-export const replacedPrefix = '.prom-dr-replaced-'
-
 const schema = z.looseObject({
   version: z.literal(1, 'another version: use a newer prom-dr'),
   owners: z.record(z.string(), z.string().regex(/^[\w.-]+:[\w.-]+$/, 'not user:group')),

@@ -8,7 +8,7 @@ import { processesUsing } from '../system/open-files.ts'
 import { runProgram } from '../system/process.ts'
 import { findProgram } from '../system/programs.ts'
 import type { Component, ExternalData, ExternalPlace, Finding, RestoredComponent } from './component.ts'
-import { replacedPrefix } from './tree-layout.ts'
+import { replacedName } from './placing/restore-names.ts'
 
 export interface VictoriaMetricsSettings {
   api: VictoriaMetricsApi
@@ -122,7 +122,7 @@ async function runTool(program: string, args: readonly string[], { place, signal
 
 /** The old content goes aside, the new one comes up. Killed in between, nothing is lost: the next restore fetches what is missing and does it again. */
 async function exchange(directory: string, staging: string, now: Date): Promise<{ from: string; to: string }[]> {
-  const aside = join(directory, `${replacedPrefix}${now.toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '')}`)
+  const aside = join(directory, replacedName(now))
   const owner = await stat(directory)
   const old = (await readdir(directory)).filter((name) => !name.startsWith('.prom-dr-') && name !== 'lost+found')
   if (old.length > 0) await mkdir(aside, { mode: 0o700 })

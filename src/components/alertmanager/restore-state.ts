@@ -6,7 +6,7 @@ import { stateFileBytes } from '../../integrations/alertmanager/state-file.ts'
 import { ownerNumbers } from '../../system/machine.ts'
 import type { RestoreComponentOptions } from '../component.ts'
 import { ownerOf } from '../configuration/collect-configuration.ts'
-import { type PutOutcome, putInPlace } from '../configuration/put-in-place.ts'
+import { type PutOutcome, putInPlace } from '../placing/put-in-place.ts'
 import { readArchivedState, silencesFile, stateNames } from './archived-silences.ts'
 import { alertmanagersOn } from './running-processes.ts'
 import type { AlertmanagerComponentContext } from './settings.ts'
@@ -35,13 +35,15 @@ export async function restoreState(from: string, options: RestoreComponentOption
   try {
     for (const [name, content] of bytes) await writeFile(join(scratch, name), content, { mode: 0o644 })
     if (!options.dryRun) await makeDataDir(dataDir, context.stateOwner)
-    const owner = (await isThere(dataDir)) ? await ownerOf(dataDir) : (context.stateOwner ?? '')
+    const owner = (await isThere(dataDir)) ? await ownerOf(dataDir) : context.stateOwner
     return await putInPlace({
       placements: [...bytes.keys()].map((name) => ({ source: join(scratch, name), destination: join(dataDir, name), owner })),
       obsolete: [],
-      aside: { directory: dataDir, pathOf: (path) => basename(path) },
+      aside: (path) => ({ directory: dataDir, path: basename(path) }),
+      attributes: 'here',
       now: context.clock.now(),
       dryRun: options.dryRun,
+      signal: options.signal,
     })
   } finally {
     await rm(scratch, { recursive: true, force: true })

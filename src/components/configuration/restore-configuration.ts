@@ -2,11 +2,12 @@ import { access } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { PromDrError, hasCode, systemCode } from '../../errors.ts'
 import type { Finding, RestoreComponentOptions } from '../component.ts'
+import type { Placement } from '../placing/placement.ts'
+import { type PutOutcome, putInPlace } from '../placing/put-in-place.ts'
 import { namingFiles, referencesIn } from './archived-references.ts'
 import { pathsMatching } from './go-glob.ts'
 import { type Layout, archivePathOf, configOf, movedTo, placeOf } from './layout.ts'
 import type { Places } from './places.ts'
-import { type Placement, type PutOutcome, putInPlace } from './put-in-place.ts'
 import type { LocatedReference } from './survey.ts'
 
 export interface RestoreConfigurationRequest {
@@ -40,9 +41,11 @@ export async function restoreConfiguration(request: RestoreConfigurationRequest)
   const put = await putInPlace({
     placements: allowed,
     obsolete: await obsoleteFiles(references.map((reference) => ({ ...reference, pattern: movedTo(reference.pattern, layout, configDir) })), { keep: destinations, places }),
-    aside: { directory: configDir, pathOf: (path) => archivePathOf(path, configDir, []) },
+    aside: (path) => ({ directory: configDir, path: archivePathOf(path, configDir, []) }),
+    attributes: 'here',
     now: request.now,
     dryRun: options.dryRun,
+    signal: options.signal,
   })
   const skipped = refused.map(({ destination }) => `${destination} was left out: the configuration here does not name that place`)
   return { ...put, warnings: [...put.warnings, ...skipped, ...strandedReferences(layout, references, configDir)], toReenter: await missingHere(layout, configDir) }
@@ -55,7 +58,7 @@ async function placementsOf({ from, layout, configFile }: RestoreConfigurationRe
   return [...others, config].map((path) => ({
     source: join(from, path),
     destination: path === config ? configFile : placeOf(path, layout, dirname(configFile)),
-    owner: layout.files[path]?.owner ?? '',
+    owner: layout.files[path]?.owner,
   }))
 }
 

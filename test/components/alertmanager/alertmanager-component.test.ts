@@ -99,7 +99,7 @@ describe.skipIf(missingPrograms('prometheus-alertmanager', 'amtool'))('the alert
     for (const path of ['alertmanager.yml', 'templates', 'secrets', 'data']) await rm(join(source.directory, path), { recursive: true })
 
     const restored = await component(again).restore(into, wanted)
-    expect(restored.actions).toContain(`write ${join(again.dataDir, 'silences')}`)
+    expect(restored.actions).toContain(`wrote ${join(again.dataDir, 'silences')}`)
     expect(await readFile(join(source.directory, 'templates/a.tmpl'), 'utf8')).toBe(files['templates/a.tmpl'])
     expect(await component(again).restore(into, wanted)).toMatchObject({ actions: [], movedAside: [] })
     const target = await startTestAlertmanager({ directory: source.directory })

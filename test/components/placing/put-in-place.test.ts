@@ -1,7 +1,8 @@
 import { chmod, chown, lstat, mkdir, readFile, readdir, readlink, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Placement, type PutRequest, putInPlace } from '../../../src/components/configuration/put-in-place.ts'
+import type { Placement } from '../../../src/components/placing/placement.ts'
+import { type PutRequest, putInPlace } from '../../../src/components/placing/put-in-place.ts'
 import { readFiles, writeFiles } from '../../support/configuration-files.ts'
 import { rejectionOf } from '../../support/operations.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
@@ -25,7 +26,7 @@ async function place(present: Record<string, string>): Promise<Place> {
   const placement = (path: string): Placement => ({ source: join(root, 'new', path), destination: join(etc, path), owner: 'root:root' })
   return {
     root, etc,
-    request: (changes) => ({ placements: [placement('rules/a.yml'), placement('main.yml')], obsolete: [], aside: { directory: etc, pathOf: (path) => path.slice(etc.length + 1) }, now, dryRun: false, ...changes }),
+    request: (changes) => ({ placements: [placement('rules/a.yml'), placement('main.yml')], obsolete: [], aside: (path) => ({ directory: etc, path: path.slice(etc.length + 1) }), attributes: 'here', now, dryRun: false, signal: new AbortController().signal, ...changes }),
   }
 }
 
@@ -33,7 +34,7 @@ describe('putInPlace', () => {
   it('writes what is new, replaces what differs, and leaves alone what is equal', async () => {
     const { etc, request } = await place({ 'rules/a.yml': 'old a', 'main.yml': 'new main' })
     const { actions, movedAside } = await putInPlace(request())
-    expect(actions).toEqual([`replace ${join(etc, 'rules/a.yml')}`])
+    expect(actions).toEqual([`replaced ${join(etc, 'rules/a.yml')}`])
     expect(movedAside).toEqual([{ from: join(etc, 'rules/a.yml'), to: join(etc, asideName, 'rules/a.yml') }])
     expect(await readFiles(etc, { aside: true })).toEqual({ [`${asideName}/rules/a.yml`]: 'old a', 'main.yml': 'new main', 'rules/a.yml': 'new a' })
     expect(await putInPlace(request())).toEqual({ actions: [], movedAside: [], warnings: [] })
@@ -117,8 +118,8 @@ describe('putInPlace', () => {
   })
 
   it('goes over what a killed run left beside the places', async () => {
-    const { etc, request } = await place({ 'rules/a.yml': 'old', 'main.yml': 'old', 'main.yml.prom-dr-new': 'half' })
-    await symlink('/etc/passwd', join(etc, 'rules/a.yml.prom-dr-new'))
+    const { etc, request } = await place({ 'rules/a.yml': 'old', 'main.yml': 'old', '.main.yml.prom-dr-new': 'half' })
+    await symlink('/etc/passwd', join(etc, 'rules/.a.yml.prom-dr-new'))
     await putInPlace(request())
     expect(await readFiles(etc)).toEqual({ 'rules/a.yml': 'new a', 'main.yml': 'new main' })
     expect((await readdir(etc)).filter((name) => name.endsWith('.prom-dr-new'))).toEqual([])

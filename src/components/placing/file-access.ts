@@ -1,0 +1,41 @@
+import type { Stats } from 'node:fs'
+import { lstat, stat } from 'node:fs/promises'
+import { PromDrError, systemCode } from '../../errors.ts'
+
+/** @throws COMPONENT_FAILED or DISK_FULL, with the path, for what the system refuses */
+export async function onFile<T>(path: string, operation: Promise<T>): Promise<T> {
+  try {
+    return await operation
+  } catch (error) {
+    throw fileFailure(error, path)
+  }
+}
+
+function fileFailure(error: unknown, path: string): unknown {
+  const code = systemCode(error)
+  if (error instanceof PromDrError || code === undefined) return error
+  if (code === 'ENOSPC' || code === 'EDQUOT') return new PromDrError('DISK_FULL', `no space left to write ${path} (${code})`, { hint: 'free space on that filesystem, and restore again', cause: error })
+  const hint = code === 'EROFS' ? 'it is mounted read-only, as Kubernetes mounts a ConfigMap: restore with --components-target, and apply the files from there' : 'run prom-dr as root, or as a user who may write there'
+  return new PromDrError('COMPONENT_FAILED', `cannot write ${path} (${code})`, { hint, cause: error })
+}
+
+/** Of what a link leads to; undefined for what is not there, or is a link to nothing. */
+export async function statOf(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path)
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** What has this name, links not followed; undefined for nothing. */
+export async function kindOf(path: string): Promise<'file' | 'directory' | 'link' | 'other' | undefined> {
+  try {
+    const stats = await lstat(path)
+    return stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : stats.isSymbolicLink() ? 'link' : 'other'
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
