@@ -102,6 +102,36 @@ describe('files', () => {
   })
 })
 
+describe('a restore of files', () => {
+  it('touches nothing where a directory is in the way of one of them', async () => {
+    const { live, into, component } = await arrange({ 'conf/a.cfg': 'a', 'conf/b.cfg': 'b' })
+    const files = component('conf')
+    await files.collect(into, collecting())
+    await writeFile(join(live, 'conf/a.cfg'), 'changed')
+    await rm(join(live, 'conf/b.cfg'))
+    await mkdir(join(live, 'conf/b.cfg'))
+    await expect(files.restore(into, restoring())).rejects.toMatchObject({ code: 'COMPONENT_REFUSED', message: expect.stringContaining(join(live, 'conf/b.cfg')) })
+    expect(await readTree(live)).toEqual({ 'conf/a.cfg': 'changed' })
+  })
+
+  it('loses nothing of what two in one second replaced', async () => {
+    const { live, into, component } = await arrange({ 'conf/a.cfg': 'a' })
+    const files = component('conf')
+    await files.collect(into, collecting())
+    for (const text of ['first', 'second']) {
+      await writeFile(join(live, 'conf/a.cfg'), text)
+      await files.restore(into, restoring())
+    }
+    expect(Object.values(await readTree(live)).sort()).toEqual(['a', 'first', 'second'])
+  })
+
+  it('is not archived by the next run: neither what it moved aside, nor what one that was killed left', async () => {
+    const { live, into, component } = await arrange({ 'conf/a.cfg': 'a', 'conf/.a.cfg.prom-dr-new': 'half', 'conf/.prom-dr-replaced-20261120T030000Z/a.cfg': 'old' })
+    await component('conf').collect(into, collecting())
+    expect(Object.keys(await readTree(into)).filter((path) => path !== layoutFile)).toEqual([join(live, 'conf/a.cfg').slice(1)])
+  })
+})
+
 describe('a hostile archive', () => {
   it.each([
     ['a file beside the configured paths', { file: '../evil', links: {} }],
@@ -111,6 +141,14 @@ describe('a hostile archive', () => {
     const path = join(live, file).slice(1)
     await writeTree(into, { [path]: 'theirs', [layoutFile]: layoutText({ owners: { [path]: 'root:root' }, links: Object.fromEntries(Object.entries(links).map(([name, target]) => [join(live, name).slice(1), target])) }) })
     await expect(component('conf').restore(into, restoring({ force: true }))).rejects.toMatchObject({ code: 'COMPONENT_REFUSED', message: expect.stringContaining('outside of the configured paths') })
+    expect(await readTree(join(live, 'conf'))).toEqual({ 'a.cfg': 'mine' })
+  })
+
+  it.each(['conf/link', 'conf/link/a.cfg'])('that would write %s through a link of its own is damage, and nothing is touched', async (file) => {
+    const { live, into, component } = await arrange({ 'conf/a.cfg': 'mine' })
+    const path = join(live, file).slice(1)
+    await writeTree(into, { [path]: 'theirs', [layoutFile]: layoutText({ owners: { [path]: 'root:root' }, links: { [join(live, 'conf/link').slice(1)]: join(live, 'conf') } }) })
+    await expect(component('conf').restore(into, restoring({ force: true }))).rejects.toMatchObject({ code: 'DAMAGED', message: expect.stringContaining(join(live, file)) })
     expect(await readTree(join(live, 'conf'))).toEqual({ 'a.cfg': 'mine' })
   })
 

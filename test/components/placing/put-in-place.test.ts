@@ -1,6 +1,6 @@
-import { chmod, chown, lstat, mkdir, readFile, readdir, readlink, stat, symlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { chmod, chown, lstat, mkdir, mkdtemp, readFile, readdir, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import type { Placement } from '../../../src/components/placing/placement.ts'
 import { type PutRequest, putInPlace } from '../../../src/components/placing/put-in-place.ts'
 import { readFiles, writeFiles } from '../../support/configuration-files.ts'
@@ -79,6 +79,37 @@ describe('putInPlace', () => {
     const { warnings } = await putInPlace(request({ placements: placements.map((one) => ({ ...one, owner: 'no-such-user:no-such-group' })) }))
     expect(warnings).toHaveLength(2)
     expect((await stat(join(etc, 'rules/a.yml'))).uid).toBe(65534)
+  })
+
+  it('gives what it replaces the owner and mode of the archive where those count, though the content is equal', async (context) => {
+    if (!isRoot) context.skip('needs root')
+    const { root, etc, request } = await place({ 'rules/a.yml': 'old a', 'main.yml': 'new main' })
+    await chmod(join(root, 'new/main.yml'), 0o640)
+    const { placements } = request()
+    const { actions } = await putInPlace(request({ attributes: 'archived', placements: placements.map((one) => ({ ...one, owner: 'nobody:nogroup' })) }))
+    expect(actions).toEqual(placements.map(({ destination }) => `replaced ${destination}`))
+    const found = await stat(join(etc, 'main.yml'))
+    expect([found.mode & 0o777, found.uid]).toEqual([0o640, 65534])
+  })
+
+  it('puts links in their places, and leaves alone those that are right', async () => {
+    const { etc, request } = await place({ 'main.yml': 'old' })
+    const links = ['main.yml', 'rules/b.yml'].map((path) => ({ source: '', destination: join(etc, path), owner: undefined, linkTo: 'a.yml' }))
+    const { actions, movedAside } = await putInPlace(request({ placements: links }))
+    expect(actions).toEqual([`replaced ${join(etc, 'main.yml')}`, `wrote ${join(etc, 'rules/b.yml')}`])
+    expect(await Promise.all(links.map(({ destination }) => readlink(destination)))).toEqual(['a.yml', 'a.yml'])
+    expect(await readFile(movedAside[0]!.to, 'utf8')).toBe('old')
+    expect(await putInPlace(request({ placements: links }))).toEqual({ actions: [], movedAside: [], warnings: [] })
+  })
+
+  it('copies aside what lies on another disk', async (context) => {
+    const { etc, request } = await place({ 'main.yml': 'old main' })
+    const elsewhere = await mkdtemp('/dev/shm/prom-dr-test-')
+    onTestFinished(() => rm(elsewhere, { recursive: true, force: true }))
+    if ((await stat(elsewhere)).dev === (await stat(etc)).dev) context.skip('needs two file systems')
+    const { movedAside } = await putInPlace(request({ aside: (path) => ({ directory: elsewhere, path: basename(path) }) }))
+    expect(movedAside).toEqual([{ from: join(etc, 'main.yml'), to: join(elsewhere, asideName, 'main.yml') }])
+    expect([await readFile(join(etc, 'main.yml'), 'utf8'), await readFile(movedAside[0]!.to, 'utf8')]).toEqual(['new main', 'old main'])
   })
 
   it('replaces a link by the file, and keeps the link aside', async () => {
