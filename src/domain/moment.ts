@@ -44,6 +44,8 @@ export function parsePastTime(text: string, now: Date, options: MomentOptions = 
   return ms
 }
 
+const futureHint = 'give a time that is still to come, such as 2030-01-01T00:00:00Z or 90d'
+
 /**
  * A time that is still to come, as Unix milliseconds: RFC 3339 with its zone, or how long from now (`90d`, `in 90d`).
  * @throws USAGE
@@ -51,9 +53,10 @@ export function parsePastTime(text: string, now: Date, options: MomentOptions = 
 export function parseFutureTime(text: string, now: Date, options: MomentOptions = {}): number {
   const trimmed = text.trim()
   const after = /^(?:in\s+)?(\d\S*[a-z])$/.exec(trimmed)?.[1]
+  if (after === undefined && !dateTime.test(trimmed)) throw new PromDrError('USAGE', `${JSON.stringify(text)} is not a time`, { hint: futureHint })
   const ms = after === undefined ? parseDateTime(trimmed, options) : now.getTime() + parseDuration(after)
   if (ms > now.getTime() && ms <= latestMs) return ms
-  throw new PromDrError('USAGE', `${text} is ${ms > latestMs ? 'too far away' : `in the past: it is now ${formatTime(now.getTime())}`}`, { hint: 'give a time that is still to come, such as 2030-01-01T00:00:00Z or 90d' })
+  throw new PromDrError('USAGE', `${text} is ${ms > latestMs ? 'too far away' : `in the past: it is now ${formatTime(now.getTime())}`}`, { hint: futureHint })
 }
 
 function parseDateTime(text: string, options: MomentOptions): number {

@@ -111,7 +111,6 @@ export async function requireInstance(sources: Sources, instance: string, signal
   })
 }
 
-/** Recovery points that a TSDB can be restored from. */
 /** What keeps a recovery point from expiry, in any of the repositories: the hold that ends last. `until` is null for one that cannot be read. */
 export function holdOn(sources: Pick<Sources, 'repositories'>, point: { instance: string; id: string }): { until: string | null; reason: string } | null {
   const holds = sources.repositories.flatMap(({ instances }) => instances.flatMap(({ name, holds: of }) => (name === point.instance ? (of.get(point.id) ?? []) : [])))
@@ -119,6 +118,19 @@ export function holdOn(sources: Pick<Sources, 'repositories'>, point: { instance
   return last === undefined ? null : { until: last.until === null ? null : new Date(last.until).toISOString(), reason: last.reason }
 }
 
+/** The newest that fits, in the first repository that has it. */
+export function newestPoint(sources: Sources, fits: (point: StoredRecoveryPoint) => boolean, asked: string): { point: StoredRecoveryPoint; repository: string } {
+  let found: { point: StoredRecoveryPoint; repository: string } | undefined
+  for (const source of sources.repositories) {
+    for (const point of source.instances.flatMap((instance) => allPointsOf(source, instance.name))) {
+      if (fits(point) && (found === undefined || point.createdAt > found.point.createdAt)) found = { point, repository: source.name }
+    }
+  }
+  if (found !== undefined) return found
+  throw new PromDrError('NO_RECOVERY_POINT', `there is no recovery point ${asked}`, { hint: 'run "prom-dr list" to see the ids' })
+}
+
+/** Recovery points that a TSDB can be restored from. */
 export function pointsOf(source: RepositorySource, instance: string): StoredRecoveryPoint[] {
   return allPointsOf(source, instance).filter(holdsTsdb)
 }

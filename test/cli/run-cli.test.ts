@@ -40,6 +40,7 @@ describe('what a command asks for', () => {
   test('hold', async () => {
     expect(await requestOf(['hold', id, '--until', '90d', '--reason', ' incident 4711 ', '-i', 'b'])).toEqual({ id, instance: 'b', repositories: [], hold: { until: new Date('2027-02-19T12:00:00Z'), reason: 'incident 4711' } })
     expect(await requestOf(['hold', id, '--release'])).toEqual({ id, repositories: [], hold: undefined })
+    expect(await requestOf(['hold', 'latest', '--release'])).toMatchObject({ id: 'latest' })
     for (const until of ['1h ago', '2020-01-01T00:00:00Z', '2027-01-01']) {
       const { code, stderr, calls } = await runInProcess(['hold', id, '--until', until, '--reason', 'x'])
       expect({ code, verbs: calls.map(({ verb }) => verb) }).toEqual({ code: 2, verbs: ['close'] })
@@ -54,6 +55,7 @@ describe('what a command asks for', () => {
   })
 
   test('verify', async () => {
+    expect(await requestOf(['verify', 'latest'])).toMatchObject({ ids: ['latest'] })
     expect(await requestOf(['verify'])).toEqual({ ids: [], repositories: [], readData: false, startServer: false })
     expect(await requestOf(['verify', id, '20261121T030000Z-00000000', '--start-server', '--read-data'])).toEqual({ ids: [id, '20261121T030000Z-00000000'], repositories: [], readData: true, startServer: true })
     expect(await requestOf(['verify', '--read-data-subset', '2/7'])).toMatchObject({ readData: true, subset: { kind: 'group', group: 2, groups: 7 } })
@@ -115,7 +117,7 @@ describe('mistakes in the command line are exit code 2, before anything is opene
     [['restore'], "required option '--at <moment>' not specified", ''],
     [['show'], "missing required argument 'id'", ''],
     [['show', 'newest'], '"newest" is not the id of a recovery point', 'prom-dr list'],
-    [['verify', 'latest'], '"latest" is not the id of a recovery point', ''],
+    [['verify', 'newest'], '"newest" is not the id of a recovery point', ''],
     [['verify', '--read-data-subset', '8/7'], '--read-data-subset: "8/7"', 'n/t'],
     [['restore', '--at', 'latest', '--retention', '15 days'], '--retention: "15 days" is not a duration', '15d'],
     [['restore', '--at', 'latest', '--owner', 'a b'], '--owner: "a b" is not an owner', ''],

@@ -111,4 +111,8 @@ describe('a time that is to come', () => {
   test.each(['2026-11-21T12:00:00Z', '2020-01-01T00:00:00Z', '2027-01-01T00:00:00', 'soon', '90', '0d', '100000000y'])('is not %s', (text) => {
     expect(() => parseFutureTime(text, now, { localTimeZone: 'Europe/Berlin' })).toThrow(expect.objectContaining({ code: 'USAGE' }))
   })
+
+  test.each(['tomorrow', 'latest', '1h ago'])('is not %s, and the hint names only what is', (text) => {
+    expect(() => parseFutureTime(text, now)).toThrow(expect.objectContaining({ hint: 'give a time that is still to come, such as 2030-01-01T00:00:00Z or 90d' }))
+  })
 })

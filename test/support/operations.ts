@@ -40,7 +40,7 @@ export function operationsOn(prometheus: PrometheusApi, stores: ObjectStore | re
     settings: { timezone: 'UTC', knownAnswers: { series: 10, samplesPerSeries: 20, queries: [] }, filesAtOnce: 4, ...settings },
     ...others,
   }
-  const shared = { repositories, clock: context.clock, logger: context.logger, progress: context.progress, signal: context.signal, startServer: throwawayServer, opening }
+  const shared = { instance: context.instance, repositories, clock: context.clock, logger: context.logger, progress: context.progress, signal: context.signal, startServer: throwawayServer, opening }
   return {
     backup: (request) => backup(context, { head: 'auto', adopt: false, repositories: [], ...request }),
     verify: async (request) => verify({ ...shared, scratchDir: await temporaryDirectory('verify'), scratch: { parent: await temporaryDirectory('scratch'), self, isDead: context.isDead }, settings: { filesAtOnce: 4 } }, { ids: [], repositories: [], readData: false, startServer: false, ...request }),

@@ -19,13 +19,13 @@ export function holdCommand(run: CommandRunner): Command {
   return new Command('hold')
     .summary('keep a recovery point from expiry')
     .description('Keep a recovery point from expiry until a time, in every repository that has it, whatever the retention says. A hold that is there already is replaced.')
-    .argument('<id>', 'id of a recovery point', recoveryPointArgument({ latest: false }))
+    .argument('<id>', 'id of a recovery point, or "latest"', recoveryPointArgument)
     .option('--until <time>', 'when the hold ends: a time with its zone, or how long from now (90d)')
     .option('--reason <text>', 'why; shown wherever the recovery point is')
     .option('--release', 'let it go: the retention decides again', false)
-    .option('-i, --instance <name>', 'whose recovery point it is (default: it is looked for)')
+    .option('-i, --instance <name>', 'whose recovery point it is (default: it is looked for; whose latest: as configured)')
     .option('-r, --repository <name>', 'only in this repository; may be repeated (default: all)', collect)
-    .addHelpText('after', examples(['hold 20261121T023615Z-79535b5f --until 90d --reason "incident 4711"', 'for ninety days'], ['hold 20261121T023615Z-79535b5f --release', 'no longer']))
+    .addHelpText('after', examples(['hold latest --until 7d --reason "before the upgrade"', 'the newest of this host'], ['hold 20261121T023615Z-79535b5f --until 90d --reason "incident 4711"', 'for ninety days'], ['hold 20261121T023615Z-79535b5f --release', 'no longer']))
     .action((id: string, options: HoldOptions, command: Command) => {
       checkOptions(options)
       return run(command, async (context) => {

@@ -17,11 +17,11 @@ export function showCommand(run: CommandRunner): Command {
   return new Command('show')
     .summary('show one recovery point in full')
     .description('Show what a recovery point is made of: its blocks, their times and sizes, archives, known answers, what it cost; or what is in its archives.')
-    .argument('<id>', 'id of a recovery point, or "latest"', recoveryPointArgument({ latest: true }))
+    .argument('<id>', 'id of a recovery point, or "latest"', recoveryPointArgument)
     .option('-i, --instance <name>', 'whose latest (default: as configured)')
     .option('-r, --repository <name>', 'only in this repository; may be repeated (default: all)', collect)
     .option('--files', 'list the files in its archives, too', false)
-    .addOption(new Option('--diff <id>', 'show what changed in its archives from it to another recovery point').argParser(recoveryPointArgument({ latest: true })).conflicts(['files', 'cat']))
+    .addOption(new Option('--diff <id>', 'show what changed in its archives from it to another recovery point').argParser(recoveryPointArgument).conflicts(['files', 'cat']))
     .addOption(new Option('--cat <path>', 'print one file of its archives as it is, such as prometheus/prometheus.yml').conflicts(['files']))
     .addHelpText(
       'after',

@@ -15,15 +15,14 @@ interface VerifyOptions {
 }
 
 export function verifyCommand(run: CommandRunner): Command {
-  const toId = recoveryPointArgument({ latest: false })
   return new Command('verify')
     .summary('check that recovery points can be restored')
     .description('Check recovery points: that every object is there and has its size; with --read-data that every byte is right; with --start-server that a server started on them answers as the source did.')
-    .argument('[id...]', 'ids of recovery points (default: all)', (text: string, previous: string[] | undefined) => [...(previous ?? []), toId(text)])
+    .argument('[id...]', 'ids of recovery points, or "latest" (default: all)', (text: string, previous: string[] | undefined) => [...(previous ?? []), recoveryPointArgument(text)])
     .option('--read-data', 'read every byte and compare it with its digest and checksums', false)
     .option('--read-data-subset <part>', 'read a part: n/t for the n-th of t parts, or a share such as 10% (those read longest ago first)', named('--read-data-subset', parseReadSubset))
     .option('--start-server', 'restore into a temporary directory, start a throwaway server on it and ask the known answers', false)
-    .option('-i, --instance <name>', 'only of this instance (default: all)')
+    .option('-i, --instance <name>', 'only of this instance (default: all; whose latest: as configured)')
     .option('-r, --repository <name>', 'only in this repository; may be repeated (default: all)', collect)
     .addHelpText(
       'after',

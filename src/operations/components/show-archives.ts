@@ -7,9 +7,9 @@ import { readWholeFile } from '../../packing/write-file.ts'
 import { type ComparedFile, describeChange } from './archive-diff.ts'
 import type { ComponentsContext } from './components-context.ts'
 import { readArchive } from './read-archive.ts'
-import { outOfReach, readSources, requireInstance } from '../repository-sources.ts'
+import { newestPoint, outOfReach, readSources, requireInstance } from '../repository-sources.ts'
 import type { ArchivedFileChange, DiffReport, DiffRequest, ShowFileRequest, ShownFile } from './show-archives-report.ts'
-import { type ShowContext, findPoint } from '../report/show.ts'
+import type { ShowContext } from '../report/show.ts'
 
 export type ArchivesContext = ShowContext & { components: Pick<ComponentsContext, 'scratch' | 'opening'> }
 
@@ -89,7 +89,7 @@ async function openSide(context: ArchivesContext, request: { id: string; instanc
   const instance = request.instance ?? (latest ? context.instance : undefined)
   const sources = await readSources(context.repositories, { repositories: request.repositories, instance, signal })
   if (latest) await requireInstance(sources, instance as string, signal)
-  const { point } = findPoint(sources, latest ? (candidate) => candidate.instance === instance && candidate.archives.length > 0 : (candidate) => candidate.id === request.id, request.id)
+  const { point } = newestPoint(sources, latest ? (candidate) => candidate.instance === instance && candidate.archives.length > 0 : (candidate) => candidate.id === request.id, request.id)
   async function read(archive: NamedArchive, scratch: string): Promise<string> {
     let failure: PromDrError | undefined
     for (const [index, source] of sources.repositories.entries()) {

@@ -1,6 +1,7 @@
 export interface HoldRequest {
-  /** A recovery point's id. */
+  /** A recovery point's id, or `latest`: the newest of the instance in any of the repositories. */
   id: string
+  /** Default: for an id, whose it is; for `latest`, as configured. */
   instance?: string
   /** Names of configured repositories; empty means all. */
   repositories: string[]

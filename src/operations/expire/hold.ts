@@ -9,9 +9,11 @@ import type { Clock } from '../../system/clock.ts'
 import { chooseRepositories } from '../backup/backup-context.ts'
 import type { HoldReport, HoldRequest } from './hold-report.ts'
 import type { ReadContext } from '../report/list.ts'
-import { outOfReach } from '../repository-sources.ts'
+import { newestPoint, outOfReach, readSources, requireInstance } from '../repository-sources.ts'
 
 export interface HoldContext extends ReadContext {
+  /** As configured: whose latest. */
+  instance: string
   clock: Clock
 }
 
@@ -24,10 +26,11 @@ const removalMs = 5_000
  * @throws NO_RECOVERY_POINT when no repository has it, the first repository's error when none can be asked
  */
 export async function hold(context: HoldContext, request: HoldRequest): Promise<HoldReport> {
-  const { id } = request
   if (request.instance !== undefined && !isInstanceName(request.instance)) {
     throw new PromDrError('USAGE', `${JSON.stringify(request.instance.slice(0, 100))} is no instance name`, { hint: '"prom-dr list" shows those that there are' })
   }
+  const id = request.id === 'latest' ? await newestId(context, request) : request.id
+  const wanted = request.id === 'latest' ? { ...request, id, instance: request.instance ?? context.instance } : request
   let instance: string | undefined
   const failures: unknown[] = []
   const repositories: HoldReport['repositories'] = []
@@ -35,11 +38,11 @@ export async function hold(context: HoldContext, request: HoldRequest): Promise<
     const { url } = store
     try {
       await readFormat(store, context)
-      const found = await ownerOf(store, request, context.signal)
+      const found = await ownerOf(store, wanted, context.signal)
       if (found === undefined) repositories.push({ name, url, result: 'absent' })
       else {
         instance = found
-        repositories.push({ name, url, result: await apply(store, found, { context, request }) })
+        repositories.push({ name, url, result: await apply(store, found, { context, request: wanted }) })
       }
     } catch (error) {
       if (!hasCode(error, ...outOfReach, 'NO_RECOVERY_POINT')) throw error
@@ -50,6 +53,15 @@ export async function hold(context: HoldContext, request: HoldRequest): Promise<
   if (repositories.every(({ result }) => result === 'failed')) throw failures[0]
   if (instance === undefined) throw new PromDrError('NO_RECOVERY_POINT', `there is no recovery point ${id}`, { hint: 'run "prom-dr list" to see the ids' })
   return { id, instance, until: request.hold?.until.toISOString() ?? null, reason: request.hold?.reason ?? null, repositories }
+}
+
+/** @throws INSTANCE_NOT_FOUND, NO_RECOVERY_POINT, the first repository's error when none can be asked */
+async function newestId(context: HoldContext, request: HoldRequest): Promise<string> {
+  const { repositories, signal } = context
+  const instance = request.instance ?? context.instance
+  const sources = await readSources(repositories, { repositories: request.repositories, instance, signal })
+  await requireInstance(sources, instance, signal)
+  return newestPoint(sources, (point) => point.instance === instance, 'latest').point.id
 }
 
 async function ownerOf(store: ObjectStore, request: HoldRequest, signal: AbortSignal): Promise<string | undefined> {

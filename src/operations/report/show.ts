@@ -1,11 +1,9 @@
 import type { NamedArchive } from '../../domain/archive.ts'
 import { allBlocks, blockBytes, headPlace } from '../../domain/recovery-point.ts'
 import { formatDuration } from '../../domain/duration.ts'
-import { PromDrError } from '../../errors.ts'
 import { countAnswers } from '../../repository/sealed-answers.ts'
-import type { StoredRecoveryPoint } from '../../repository/recovery-point-schema.ts'
 import type { ReadContext } from './list.ts'
-import { type Sources, allPointsOf, holdOn, readSources, requireInstance } from '../repository-sources.ts'
+import { holdOn, newestPoint, readSources, requireInstance } from '../repository-sources.ts'
 import type { ShowReport, ShowRequest, ShownArchive } from './show-report.ts'
 import { reportedArchive } from '../components/store-archives.ts'
 
@@ -20,7 +18,7 @@ export async function show(context: ShowContext, request: ShowRequest): Promise<
   const instance = request.instance ?? (latest ? context.instance : undefined)
   const sources = await readSources(context.repositories, { repositories: request.repositories, instance, signal: context.signal })
   if (latest) await requireInstance(sources, instance as string, context.signal)
-  const { point, repository } = findPoint(sources, latest ? (point) => point.instance === instance : (point) => point.id === request.id, request.id)
+  const { point, repository } = newestPoint(sources, latest ? (point) => point.instance === instance : (point) => point.id === request.id, request.id)
   const { source } = point
   const head = point.head.kind === 'block' ? point.head.block.ulid : undefined
   const blocks = allBlocks(point)
@@ -73,18 +71,6 @@ export async function show(context: ShowContext, request: ShowRequest): Promise<
 function shownArchive(archive: NamedArchive, withFiles: boolean): ShownArchive {
   const { reused: _, ...shown } = reportedArchive(archive, { reused: false })
   return { ...shown, ...(withFiles && { paths: archive.files.map(({ path, sizeBytes, mode, sha256 }) => ({ path, sizeBytes, mode, sha256 })) }) }
-}
-
-/** The newest that fits, in the first repository that has it. */
-export function findPoint(sources: Sources, fits: (point: StoredRecoveryPoint) => boolean, asked: string): { point: StoredRecoveryPoint; repository: string } {
-  let found: { point: StoredRecoveryPoint; repository: string } | undefined
-  for (const source of sources.repositories) {
-    for (const point of source.instances.flatMap((instance) => allPointsOf(source, instance.name))) {
-      if (fits(point) && (found === undefined || point.createdAt > found.point.createdAt)) found = { point, repository: source.name }
-    }
-  }
-  if (found !== undefined) return found
-  throw new PromDrError('NO_RECOVERY_POINT', `there is no recovery point ${asked}`, { hint: 'run "prom-dr list" to see the ids' })
 }
 
 function isoOrNull(ms: number | null): string | null {

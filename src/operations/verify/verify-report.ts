@@ -1,7 +1,7 @@
 import type { ReadSubset } from '../../domain/read-subset.ts'
 
 export interface VerifyRequest {
-  /** Recovery point ids; empty means all. */
+  /** Recovery point ids, or `latest`: the newest of the instance, by default of the configured one. Empty means all. */
   ids: string[]
   instance?: string
   repositories: string[]

@@ -16,7 +16,7 @@ import type { Logger } from '../../system/logger.ts'
 import { directoryFacts } from '../../tsdb/data-directory-access.ts'
 import { handOver, withScratchDirectory } from '../../tsdb/restore-directory.ts'
 import { type StartServer, checkAnswers } from '../answers/answer-check.ts'
-import { type RepositorySource, type Sources, damageOf, readSources } from '../repository-sources.ts'
+import { type RepositorySource, type Sources, damageOf, readSources, requireInstance } from '../repository-sources.ts'
 import { fetchBlocks } from '../restore/restore-fetch.ts'
 import type { NamedStore } from '../backup/backup.ts'
 import { Stopwatch } from '../stopwatch.ts'
@@ -27,6 +27,8 @@ import { checkStreams } from './verify-stream.ts'
 import type { AnswersReport, VerifyReport, VerifyRequest } from './verify-report.ts'
 
 export interface VerifyContext {
+  /** As configured: whose latest. */
+  instance: string
   repositories: readonly NamedStore[]
   /** Where recovery points are restored to for --start-server. */
   scratchDir: string
@@ -50,9 +52,10 @@ const rememberedVerifications = 1000
  * with `startServer`. Damage is in the report, by object; it is not an error of the verification.
  * @throws the first repository's error when none can be read, NO_RECOVERY_POINT for an id that none has
  */
-export async function verify(context: VerifyContext, request: VerifyRequest): Promise<VerifyReport> {
+export async function verify(context: VerifyContext, asked: VerifyRequest): Promise<VerifyReport> {
   const watch = new Stopwatch(context.clock)
-  const sources = await readSources(context.repositories, { ...request, signal: context.signal })
+  const sources = await readSources(context.repositories, { ...asked, signal: context.signal })
+  const request = { ...asked, ids: await idsOf(context, sources, asked) }
   requireIds(sources, request.ids)
   const report: VerifyReport = { ok: true, checkedRecoveryPoints: 0, checkedObjects: 0, listedBytes: 0, checkedBytes: 0, checkedChunks: 0, damaged: [], subset: null, answers: [], durationMs: 0, unreachable: sources.unreachable, warnings: [] }
   for (const { repository, code, key, message } of sources.unreachable) {
@@ -80,7 +83,9 @@ async function verifyRepository(context: VerifyContext, run: RepositoryRun): Pro
   const instances = source.instances.map((instance) => instance.name)
   const units = namedUnits(points)
   const add = (found: readonly ListedDamage[]) => report.damaged.push(...found.map((damage) => ({ repository: source.name, ...damage })))
-  report.damaged.push(...(request.ids.length === 0 ? damageOf(source) : source.damaged.map((damage) => ({ repository: source.name, ...damage }))).map((damage) => ({ ...damage, recoveryPoints: [] })))
+  const named = request.ids.map((id) => `/${id}.json`)
+  const isAsked = (key: string) => request.ids.length === 0 || source.damaged.some((own) => own.key === key) || named.some((end) => key.endsWith(end))
+  report.damaged.push(...damageOf(source).filter(({ key }) => isAsked(key)).map((damage) => ({ ...damage, recoveryPoints: [] })))
   add(await damagedIdentities(source, points, context.signal))
   const listing = await checkListing(source.store, units, { instances, signal: context.signal })
   add(listing.damaged)
@@ -156,8 +161,20 @@ async function keepRecords(context: VerifyContext, run: RepositoryRun, part: { i
   }
 }
 
+async function idsOf({ instance: configured, signal }: VerifyContext, sources: Sources, { ids, instance = configured }: VerifyRequest): Promise<string[]> {
+  if (!ids.includes('latest')) return ids
+  await requireInstance(sources, instance, signal)
+  // One that cannot be read is the newest all the same: passing over it would be to say that all is well.
+  const newest = sources.repositories.flatMap(({ instances }) => instances.filter(({ name }) => name === instance).flatMap((one) => [...one.points.map(({ id }) => id), ...idsOfDamaged(one)])).sort().at(-1)
+  return ids.flatMap((id) => (id === 'latest' ? (newest ?? []) : id))
+}
+
+function idsOfDamaged({ damaged }: RepositorySource['instances'][number]): string[] {
+  return damaged.flatMap(({ key }) => /\/recovery-points\/(\d{8}T\d{6}Z-[^/]+)\.json$/.exec(key)?.[1] ?? [])
+}
+
 function requireIds(sources: Sources, ids: readonly string[]): void {
-  const known = new Set(sources.repositories.flatMap((source) => source.instances.flatMap((instance) => [...instance.points.map((point) => point.id), ...instance.damaged.map(({ key }) => key.slice(-30, -5))])))
+  const known = new Set(sources.repositories.flatMap((source) => source.instances.flatMap((instance) => [...instance.points.map((point) => point.id), ...idsOfDamaged(instance)])))
   const unknown = ids.filter((id) => !known.has(id))
   if (unknown.length > 0) throw new PromDrError('NO_RECOVERY_POINT', `there is no recovery point ${unknown.join(', ')}`, { hint: 'run "prom-dr list" to see the ids' })
 }

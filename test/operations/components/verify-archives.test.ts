@@ -12,6 +12,7 @@ import { silentLogger } from '../../../src/system/logger.ts'
 import { ageWith, newKeyPair, writeIdentityFile } from '../../support/age.ts'
 import { knownRepository, makeArchive, writeTree } from '../../support/archived.ts'
 import { keysOf } from '../../support/bodies.ts'
+import { garble } from '../../support/both-stores.ts'
 import { componentsContext, directoryComponent } from '../../support/components.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 
@@ -23,7 +24,7 @@ async function check(store: ObjectStore, request: Partial<VerifyRequest> = {}, o
   const scratchParent = await temporaryDirectory()
   const { scratch } = componentsContext([], { scratchParent })
   const report = await verify({
-    repositories: [{ name: 'primary', store }], scratchDir: scratchParent, scratch, startServer: never, opening, settings: { filesAtOnce: 4 },
+    instance: 'prom-a', repositories: [{ name: 'primary', store }], scratchDir: scratchParent, scratch, startServer: never, opening, settings: { filesAtOnce: 4 },
     clock: systemClock, logger: silentLogger, progress: noProgress, signal: new AbortController().signal,
   }, { ids: [], repositories: [], readData: false, startServer: false, ...request })
   expect(await readdir(scratchParent)).toEqual([])
@@ -58,6 +59,16 @@ describe('verify', () => {
     const { ok, damaged } = await check(store)
     expect(ok).toBe(false)
     expect(damaged).toMatchObject([{ key: keys[0], reason: 'it is missing', recoveryPoints: ids }, { key: keys[1], reason: expect.stringContaining('it has 5 bytes instead of'), recoveryPoints: ids }])
+  })
+
+  test('of the latest looks at the newest recovery point of this host alone', async () => {
+    const { store, ids } = await archived()
+    expect(await check(store, { ids: ['latest'] })).toMatchObject({ ok: true, checkedRecoveryPoints: 1 })
+    const key = `instances/prom-a/recovery-points/${ids[1]}.json`
+    await garble(store, key)
+    for (const id of ['latest', ids[1] as string]) expect(await check(store, { ids: [id] })).toMatchObject({ ok: false, checkedRecoveryPoints: 0, damaged: [{ key }] })
+    expect(await check(store, { ids: [ids[0] as string] })).toMatchObject({ ok: true, checkedRecoveryPoints: 1 })
+    await expect(check(store, { ids: ['latest'], instance: 'prom-b' })).rejects.toMatchObject({ code: 'INSTANCE_NOT_FOUND' })
   })
 
   test('finds one flipped bit anywhere in an archive when it reads', async () => {

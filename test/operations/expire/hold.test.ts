@@ -24,7 +24,7 @@ async function scene() {
   for (const store of stores) await readOrCreateFormat(store, clock.now())
   for (const store of stores.slice(0, 2)) await commitRecoveryPoint(store, point)
   const repositories = ['one', 'two', 'other'].map((name, nth) => ({ name, store: stores[nth] as ObjectStore }))
-  const context = { repositories, clock, signal }
+  const context = { repositories, instance: 'prom-a', clock, signal }
   const until = new Date('2027-01-01T00:00:00Z')
   return { clock, stores, context, until, holdIt: () => hold(context, { id: point.id, repositories: [], hold: { until, reason: 'the audit' } }) }
 }
@@ -35,7 +35,20 @@ describe('a hold', () => {
     expect(await holdIt()).toMatchObject({ instance: 'prom-a', until: '2027-01-01T00:00:00.000Z', repositories: [{ result: 'held' }, { result: 'held' }, { name: 'other', result: 'absent' }] })
     const shown = { held: true, hold: { until: '2027-01-01T00:00:00.000Z', reason: 'the audit' } }
     expect((await list(context, { repositories: [] })).instances[0]?.recoveryPoints).toMatchObject([shown])
-    expect(await show({ ...context, instance: 'prom-a' }, { id: point.id, repositories: [] })).toMatchObject(shown)
+    expect(await show(context, { id: point.id, repositories: [] })).toMatchObject(shown)
+  })
+
+  test('of the latest is of the newest recovery point of this host, or of the instance named', async () => {
+    const { context, stores, until } = await scene()
+    const newer = { ...point, id: '20261122T120000Z-00000000', createdAt: Date.UTC(2026, 10, 22, 12) }
+    await commitRecoveryPoint(stores[1] as ObjectStore, newer)
+    await commitRecoveryPoint(stores[2] as ObjectStore, { ...newer, instance: 'prom-b', id: '20261123T120000Z-00000000', createdAt: Date.UTC(2026, 10, 23, 12) })
+    const wanted = { id: 'latest', repositories: [], hold: { until, reason: 'the upgrade' } }
+    expect(await hold(context, wanted)).toMatchObject({ id: newer.id, instance: 'prom-a', repositories: [{ result: 'absent' }, { result: 'held' }, { result: 'absent' }] })
+    expect(await hold(context, { ...wanted, repositories: ['one'] })).toMatchObject({ id: point.id, repositories: [{ name: 'one', result: 'held' }] })
+    expect(await hold(context, { ...wanted, instance: 'prom-b' })).toMatchObject({ id: '20261123T120000Z-00000000', instance: 'prom-b' })
+    expect(await hold({ ...context, instance: 'prom-b' }, { ...wanted, hold: undefined })).toMatchObject({ instance: 'prom-b', until: null })
+    await expect(hold(context, { ...wanted, instance: 'prom-c' })).rejects.toMatchObject({ code: 'INSTANCE_NOT_FOUND' })
   })
 
   test('is over when its time has come, and gone when it is released', async () => {
