@@ -1,6 +1,7 @@
 import { copyFile, lstat, mkdir, readFile, readdir, readlink, realpath, stat, writeFile, chmod } from 'node:fs/promises'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { PromDrError, systemCode } from '../errors.ts'
+import { ifThere } from '../system/if-there.ts'
 import { ownerNames } from '../system/machine.ts'
 import type { Collected } from './component.ts'
 import { type PathPattern, isNamedBy, pathsOf } from './path-patterns.ts'
@@ -27,6 +28,7 @@ interface Collection extends CollectTreeOptions {
 
 const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY-----/
 const searchedBytes = 1024 * 1024
+const absent = ['ENOENT', 'ENOTDIR', 'ELOOP']
 
 /**
  * Copies what the patterns name, directories with all that is below them, to the same paths below `into`. Links within what is named
@@ -50,7 +52,7 @@ export async function collectTree(into: string, patterns: readonly PathPattern[]
 async function take(collection: Collection, path: string): Promise<void> {
   collection.signal.throwIfAborted()
   if (collection.seen.has(path) || path.split('/').some(isLeftByRestore)) return
-  const stats = await lookAt(path, lstat)
+  const stats = await ifThere(lstat(path), absent)
   if (stats === undefined) return
   collection.seen.add(path)
   if (stats.isDirectory()) return takeDirectory(collection, path)
@@ -71,7 +73,7 @@ async function takeLink(collection: Collection, path: string): Promise<void> {
     collection.links[path.slice(1)] = target
     return
   }
-  const real = await lookAt(path, (link) => realpath(link))
+  const real = await ifThere(realpath(path), absent)
   if (real === undefined) return void collection.leftOut.push({ path, reason: `is a link to ${target}, which is not there` })
   if ((await stat(real)).isFile()) return takeFile(collection, path, real)
   collection.leftOut.push({ path, reason: `is a link to ${target}, outside of what is named: name it too` })
@@ -108,14 +110,5 @@ async function readable<T>(collection: Collection, path: string, read: () => Pro
     if (!['EACCES', 'EPERM', 'ENOENT'].includes(systemCode(error) ?? '')) throw error
     collection.leftOut.push({ path, reason: systemCode(error) === 'ENOENT' ? 'went away while it was read' : 'cannot be read by this user' })
     return undefined
-  }
-}
-
-async function lookAt<T>(path: string, look: (path: string) => Promise<T>): Promise<T | undefined> {
-  try {
-    return await look(path)
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(systemCode(error) ?? '')) return undefined
-    throw error
   }
 }

@@ -1,8 +1,10 @@
 import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { PromDrError, systemCode } from '../errors.ts'
+import { PromDrError } from '../errors.ts'
+import { ifThere } from '../system/if-there.ts'
 import { runProgram } from '../system/process.ts'
 import { findProgram } from '../system/programs.ts'
+import { restoredBy } from './answers.ts'
 import type { Component, Finding } from './component.ts'
 
 export interface CommandSettings {
@@ -52,23 +54,17 @@ export function createCommandComponent(settings: CommandSettings): Component {
       return [{ name: 'output', level: sizeBytes === 0 ? 'fail' : 'ok', detail: `${sizeBytes} bytes` }]
     },
     async restore(from, { dryRun, signal }) {
-      const nothing = { movedAside: [], toReenter: [], warnings: [] }
       const file = join(from, outputName)
       if ((await sizeOf(file)) === undefined) throw new PromDrError('DAMAGED', `${name}: there is no file ${outputName} in the archive`, { hint: 'it was not made by a command component; "prom-dr show ID --files" lists what is in it' })
       if (restore === undefined) throw new PromDrError('COMPONENT_REFUSED', `${name} has no restore command`, { hint: 'configure one, or take the file with --components-target' })
       if (!dryRun) await run(restore, { inputFile: file, signal })
-      return { ...nothing, actions: [`${dryRun ? 'would run' : 'ran'} ${restore.join(' ')}`] }
+      return restoredBy({ actions: [`${dryRun ? 'would run' : 'ran'} ${restore.join(' ')}`] })
     },
   }
 }
 
 /** Undefined for what is not a regular file. */
 async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    const stats = await lstat(path)
-    return stats.isFile() ? stats.size : undefined
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined
-    throw error
-  }
+  const stats = await ifThere(lstat(path))
+  return stats?.isFile() ? stats.size : undefined
 }

@@ -1,5 +1,6 @@
 import { access, constants } from 'node:fs/promises'
 import { PromDrError } from '../errors.ts'
+import { restoredBy } from './answers.ts'
 import { collectTree } from './collect-tree.ts'
 import type { Component, Finding, RestoredComponent } from './component.ts'
 import { type PathPattern, pathsOf } from './path-patterns.ts'
@@ -46,11 +47,10 @@ export function createFilesComponent({ name, kind = 'files', paths, check, reloa
       const restored = await placeTree(from, { patterns: paths, dryRun, now: now(), signal })
       if (dryRun || restored.actions.length === 0 || reload === undefined) return restored
       try {
-        const { actions, warnings } = await reload({ signal })
-        return { ...restored, actions: [...restored.actions, ...actions], warnings: [...restored.warnings, ...warnings] }
+        return restoredBy(restored, await reload({ signal }))
       } catch (error) {
         if (!(error instanceof PromDrError) || error.code === 'INTERRUPTED') throw error
-        return { ...restored, warnings: [...restored.warnings, `the files are in place, but they were not taken over: ${error.message}`] }
+        return restoredBy(restored, { warnings: [`the files are in place, but they were not taken over: ${error.message}`] })
       }
     },
   }

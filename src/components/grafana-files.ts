@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
-import { PromDrError, systemCode } from '../errors.ts'
 import { type GrafanaContent, type GrafanaObject, inOrder, textField } from '../integrations/grafana/grafana-content.ts'
+import { ifThere } from '../system/if-there.ts'
+import { readArchivedJson } from './archived-json.ts'
 
 const longestName = 120
 
@@ -58,32 +59,12 @@ async function read<T>(directory: string, path: string, schema: z.ZodType<T>): P
   const names = path.endsWith('.json') ? [path] : (await below(join(directory, path))).map((name) => join(path, name))
   const found: T[] = []
   for (const name of names.sort()) {
-    const text = await readFile(join(directory, name), 'utf8').catch((error: unknown) => {
-      if (systemCode(error) === 'ENOENT') return undefined
-      throw error
-    })
-    if (text === undefined) continue
-    const parsed = schema.safeParse(jsonOf(text))
-    if (!parsed.success) throw new PromDrError('DAMAGED', `${name} in the archive is not what Grafana gave: ${parsed.error.issues[0]?.path.join('.')} ${parsed.error.issues[0]?.message}`)
-    found.push(parsed.data)
+    const value = await readArchivedJson(directory, name, schema)
+    if (value !== undefined) found.push(value)
   }
   return found
 }
 
 async function below(directory: string): Promise<string[]> {
-  try {
-    return (await readdir(directory, { recursive: true })).filter((name) => name.endsWith('.json'))
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return []
-    throw error
-  }
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined
-    throw error
-  }
+  return ((await ifThere(readdir(directory, { recursive: true }))) ?? []).filter((name) => name.endsWith('.json'))
 }

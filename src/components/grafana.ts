@@ -1,9 +1,11 @@
 import { copyFile, mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { PromDrError, hasCode, systemCode } from '../errors.ts'
+import { PromDrError, hasCode } from '../errors.ts'
 import type { GrafanaApi } from '../integrations/grafana/grafana-api.ts'
 import type { GrafanaContent } from '../integrations/grafana/grafana-content.ts'
+import { ifThere } from '../system/if-there.ts'
 import { runProgram } from '../system/process.ts'
+import { failedFinding, restoredBy } from './answers.ts'
 import { collectTree } from './collect-tree.ts'
 import type { Collected, Component, Finding, RestoreComponentOptions, RestoredComponent } from './component.ts'
 import { readFiles, writeContent } from './grafana-files.ts'
@@ -52,12 +54,12 @@ export function createGrafanaComponent(settings: GrafanaSettings): Component {
       const archived = await readFiles(join(from, apiDirectory))
       const files = await hasFiles(from)
       const live = await liveContent(settings, { ...options, fallBack: files && database !== undefined })
-      const through = live === undefined ? undefined : await restoreThroughApi(settings, { archived, live, options })
+      const through = live === undefined ? restoredBy() : await restoreThroughApi(settings, { archived, live, options })
       // The database of a running Grafana is not ours to replace; the API has brought its content.
       const patterns = live === undefined ? paths : provisioning
-      if (!files || patterns.length === 0) return through ?? nothing()
+      if (!files || patterns.length === 0) return through
       const placed = await placeTree(join(from, filesDirectory), { patterns, others: 'skip', dryRun: options.dryRun, now: settings.now(), signal: options.signal })
-      return joined(through ?? nothing(), placed)
+      return restoredBy(through, placed)
     },
   }
 }
@@ -75,7 +77,7 @@ async function discover({ api }: GrafanaSettings, options: { signal: AbortSignal
     return [{ name: 'grafana', level: 'ok', detail: `Grafana ${version} answers at ${api.url}` }, rights]
   } catch (error) {
     if (!hasCode(error, 'COMPONENT_FAILED', 'CONFIG_INVALID')) throw error
-    return [{ name: 'grafana', level: 'fail', detail: error.message, ...(error.hint !== undefined && { advice: error.hint }) }]
+    return [failedFinding('grafana', error)]
   }
 }
 
@@ -159,18 +161,5 @@ async function made(into: string, name: string): Promise<string> {
 }
 
 async function hasFiles(from: string): Promise<boolean> {
-  try {
-    return (await stat(join(from, filesDirectory))).isDirectory()
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return false
-    throw error
-  }
-}
-
-function nothing(): RestoredComponent {
-  return { actions: [], movedAside: [], toReenter: [], warnings: [] }
-}
-
-function joined(a: RestoredComponent, b: RestoredComponent): RestoredComponent {
-  return { actions: [...a.actions, ...b.actions], movedAside: [...a.movedAside, ...b.movedAside], toReenter: [...a.toReenter, ...b.toReenter], warnings: [...a.warnings, ...b.warnings] }
+  return (await ifThere(stat(join(from, filesDirectory))))?.isDirectory() ?? false
 }

@@ -1,7 +1,7 @@
-import { access, cp, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { isUtf8 } from 'node:buffer'
 import { dirname, join } from 'node:path'
-import { systemCode } from '../errors.ts'
+import { ifThere } from '../system/if-there.ts'
 import { filesBelow } from './place-tree.ts'
 import { layoutFile } from './tree-layout.ts'
 
@@ -34,21 +34,11 @@ async function relocate(path: string, copy: string, roots: readonly string[]): P
   let relocated = text
   for (const match of [...mentioned].sort((a, b) => b.length - a.length)) {
     const literal = match.split('/').filter((_, index, parts) => !parts.slice(0, index + 1).some((part) => /[*?[{]/.test(part))).join('/')
-    if (await isThere(join(copy, literal))) relocated = relocated.replaceAll(new RegExp(`(?<![\\w./-])${escaped(match)}(?![\\w./-])`, 'g'), join(copy, match))
+    if ((await ifThere(stat(join(copy, literal)), ['ENOENT', 'ENOTDIR'])) !== undefined) relocated = relocated.replaceAll(new RegExp(`(?<![\\w./-])${escaped(match)}(?![\\w./-])`, 'g'), join(copy, match))
   }
   if (relocated !== text) await writeFile(path, relocated)
 }
 
 function escaped(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await access(path)
-    return true
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return false
-    throw error
-  }
 }

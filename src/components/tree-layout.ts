@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { z } from 'zod'
-import { PromDrError, systemCode } from '../errors.ts'
+import { PromDrError } from '../errors.ts'
+import { readArchivedJson } from './archived-json.ts'
 
 /**
  * What plain files cannot say, kept beside them in the archive. Files lie below their absolute path without its first slash, so that
@@ -31,20 +30,7 @@ export function layoutText({ owners, links }: Omit<TreeLayout, 'version'>): stri
 
 /** @throws DAMAGED when there is none, or it is not one */
 export async function readLayout(directory: string): Promise<TreeLayout> {
-  const text = await readFile(join(directory, layoutFile), 'utf8').catch((error: unknown) => {
-    if (systemCode(error) === 'ENOENT') throw new PromDrError('DAMAGED', `the archive has no ${layoutFile}`, { hint: 'it was not written by prom-dr; unpack it by hand with tar' })
-    throw error
-  })
-  const parsed = schema.safeParse(jsonOf(text))
-  if (parsed.success) return { version: 1, owners: parsed.data.owners, links: parsed.data.links }
-  throw new PromDrError('DAMAGED', `${layoutFile} in the archive cannot be understood: ${parsed.error.issues[0]?.message ?? 'it is not JSON'}`)
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined
-    throw error
-  }
+  const layout = await readArchivedJson(directory, layoutFile, schema)
+  if (layout === undefined) throw new PromDrError('DAMAGED', `the archive has no ${layoutFile}`, { hint: 'it was not written by prom-dr; unpack it by hand with tar' })
+  return { version: 1, owners: layout.owners, links: layout.links }
 }

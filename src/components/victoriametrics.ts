@@ -1,13 +1,17 @@
-import { chown, lstat, mkdir, mkdtemp, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chown, lstat, mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { PromDrError, hasCode, systemCode } from '../errors.ts'
+import { z } from 'zod'
+import { PromDrError, hasCode } from '../errors.ts'
 import type { VictoriaMetricsApi } from '../integrations/victoriametrics/victoriametrics-api.ts'
+import { ifThere } from '../system/if-there.ts'
 import { processesUsing } from '../system/open-files.ts'
 import { runProgram } from '../system/process.ts'
 import { findProgram } from '../system/programs.ts'
-import type { Component, ExternalData, ExternalPlace, Finding, RestoredComponent } from './component.ts'
+import { failedFinding, restoredBy } from './answers.ts'
+import { readArchivedJson } from './archived-json.ts'
+import type { Component, ExternalData, ExternalPlace, Finding } from './component.ts'
 import { replacedName } from './placing/restore-names.ts'
 
 export interface VictoriaMetricsSettings {
@@ -20,6 +24,7 @@ export interface VictoriaMetricsSettings {
 }
 
 const describedIn = 'victoriametrics.json'
+const descriptionSchema = z.looseObject({ version: z.string() })
 /** Inside the data directory, which may be a mount point. VictoriaMetrics takes no notice of it. */
 const stagingName = '.prom-dr-staging'
 const programTimeoutMs = 24 * 3_600_000
@@ -38,10 +43,11 @@ export function createVictoriaMetricsComponent(settings: VictoriaMetricsSettings
       return { leftOut: [], warnings: [] }
     },
     async check(directory) {
-      const { version } = JSON.parse(await readFile(join(directory, describedIn), 'utf8')) as { version?: unknown }
-      return [{ name: 'description', level: 'ok', detail: `VictoriaMetrics ${String(version)}` }]
+      const description = await readArchivedJson(directory, describedIn, descriptionSchema)
+      if (description === undefined) throw new PromDrError('DAMAGED', `the archive has no ${describedIn}`, { hint: 'restore another recovery point' })
+      return [{ name: 'description', level: 'ok', detail: `VictoriaMetrics ${description.version}` }]
     },
-    restore: async () => ({ actions: [], movedAside: [], toReenter: [], warnings: [] }),
+    restore: async () => restoredBy(),
   }
 }
 
@@ -63,13 +69,12 @@ function externalOf(settings: VictoriaMetricsSettings): ExternalData {
     async restore(place, { dryRun, signal }) {
       const users = await processesIn(storageDataPath)
       if (users.length > 0) throw new PromDrError('COMPONENT_REFUSED', `${users.join(', ')} uses ${storageDataPath}`, { hint: 'stop VictoriaMetrics first, and restore again' })
-      const restored: RestoredComponent = { actions: [`${dryRun ? 'would fill' : 'filled'} ${storageDataPath} by vmrestore`], movedAside: [], toReenter: [], warnings: [] }
+      const restored = restoredBy({ actions: [`${dryRun ? 'would fill' : 'filled'} ${storageDataPath} by vmrestore`] })
       if (dryRun) return restored
       const staging = join(storageDataPath, stagingName)
       await mkdir(staging, { recursive: true })
       await fetch(place, staging, signal)
-      restored.movedAside.push(...(await exchange(storageDataPath, staging, now())))
-      return restored
+      return restoredBy(restored, { movedAside: await exchange(storageDataPath, staging, now()) })
     },
     extract: (place, into, { signal }) => fetch(place, into, signal),
   }
@@ -85,7 +90,7 @@ async function discover({ api, storageDataPath, vmbackup = 'vmbackup', vmrestore
     if (snapshots.length > 0) findings.push({ name: 'snapshots', level: 'warn', detail: `${snapshots.length} snapshots are there: ${snapshots.slice(0, 3).join(', ')}`, advice: 'a backup that was killed may have left one; delete what nobody needs, they hold disk space' })
   } catch (error) {
     if (!hasCode(error, 'COMPONENT_FAILED', 'CONFIG_INVALID')) throw error
-    findings.push({ name: 'victoriametrics', level: 'fail', detail: error.message, ...(error.hint !== undefined && { advice: error.hint }) })
+    findings.push(failedFinding('victoriametrics', error))
   }
   const readable = await isDirectory(join(storageDataPath, 'data'))
   findings.push(readable ? { name: storageDataPath, level: 'ok', detail: 'is readable' } : { name: storageDataPath, level: 'fail', detail: 'is not a data directory of VictoriaMetrics that this user can read', advice: 'give storageDataPath as VictoriaMetrics is given it, and run on its host' })
@@ -146,10 +151,5 @@ async function processesIn(directory: string): Promise<string[]> {
 }
 
 async function isDirectory(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory()
-  } catch (error) {
-    if (['ENOENT', 'EACCES', 'ENOTDIR'].includes(systemCode(error) ?? '')) return false
-    throw error
-  }
+  return (await ifThere(stat(path), ['ENOENT', 'EACCES', 'ENOTDIR']))?.isDirectory() ?? false
 }

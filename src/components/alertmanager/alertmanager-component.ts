@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import { hasCode } from '../../errors.ts'
+import { restoredBy } from '../answers.ts'
 import type { Component, RestoreComponentOptions, RestoredComponent } from '../component.ts'
 import { type Layout, placeOf } from '../configuration/layout.ts'
 import { placesOf } from '../configuration/places.ts'
@@ -36,20 +37,15 @@ export function createAlertmanagerComponent(context: AlertmanagerComponentContex
       const layout = await archivedLayout(from)
       const findings = await checkAlertmanager(from, { amtool, signal: options.signal })
       // A broken state file keeps Alertmanager from starting: no force installs one.
-      const restored: RestoredComponent = { actions: [], movedAside: [], toReenter: [], warnings: refuseBroken(findings.filter(({ name }) => name === 'state'), { name: 'alertmanager', force: false }) }
-      restored.warnings.push(...refuseBroken(findings.filter(({ name }) => name !== 'state'), { name: 'alertmanager', force: options.force }))
+      const warnings = refuseBroken(findings.filter(({ name }) => name === 'state'), { name: 'alertmanager', force: false })
+      warnings.push(...refuseBroken(findings.filter(({ name }) => name !== 'state'), { name: 'alertmanager', force: options.force }))
       const isRunning = await answers(context, options.signal)
       if (!isRunning) await refuseStateInUse(context)
-      if (layout !== undefined) add(restored, await restoreFiles(from, { context, layout, options, isRunning }))
-      if (!isRunning) {
-        add(restored, await restoreState(from, options, { ...context, stateOwner: layout?.stateOwner ?? layout?.owner }))
-        return restored
-      }
-      add(restored, await recreateSilences(from, options, context))
-      if ((await readArchivedState(from, 'nflog')) !== undefined) {
-        restored.warnings.push('the notification log was not restored, since Alertmanager runs: stop it and restore again where what fires must not be notified twice')
-      }
-      return restored
+      const files = layout === undefined ? {} : await restoreFiles(from, { context, layout, options, isRunning })
+      if (!isRunning) return restoredBy({ warnings }, files, await restoreState(from, options, { ...context, stateOwner: layout?.stateOwner ?? layout?.owner }))
+      const silences = await recreateSilences(from, options, context)
+      const log = (await readArchivedState(from, 'nflog')) === undefined ? [] : ['the notification log was not restored, since Alertmanager runs: stop it and restore again where what fires must not be notified twice']
+      return restoredBy({ warnings }, files, silences, { warnings: log })
     },
   }
 }
@@ -72,8 +68,7 @@ async function restoreFiles(from: string, { context, layout, options, isRunning 
   if (options.dryRun || !isRunning) return restored
   const placed = Object.keys(layout.files).map((path) => placeOf(path, layout, dirname(configFile)))
   if (restored.actions.length === 0 && !(await isBehind(context, placed, options.signal))) return restored
-  const taken = await takeOver(context, options.signal)
-  return { ...restored, actions: [...restored.actions, ...taken.actions], warnings: [...restored.warnings, ...taken.warnings] }
+  return restoredBy(restored, await takeOver(context, options.signal))
 }
 
 async function answers({ api }: AlertmanagerComponentContext, signal: AbortSignal): Promise<boolean> {
@@ -84,11 +79,4 @@ async function answers({ api }: AlertmanagerComponentContext, signal: AbortSigna
     if (hasCode(error, 'ALERTMANAGER_UNREACHABLE')) return false
     throw error
   }
-}
-
-function add(restored: RestoredComponent, part: Partial<RestoredComponent>): void {
-  restored.actions.push(...(part.actions ?? []))
-  restored.movedAside.push(...(part.movedAside ?? []))
-  restored.toReenter.push(...(part.toReenter ?? []))
-  restored.warnings.push(...(part.warnings ?? []))
 }

@@ -1,10 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { PromDrError, systemCode } from '../../errors.ts'
+import { PromDrError } from '../../errors.ts'
 import type { Silence } from '../../integrations/alertmanager/alertmanager-api.ts'
 import { recordOf, silenceOf } from '../../integrations/alertmanager/silence-record.ts'
 import { type StateRecord, readStateFile, stateFileBytes } from '../../integrations/alertmanager/state-file.ts'
+import { ifThere } from '../../system/if-there.ts'
+import { readArchivedJson } from '../archived-json.ts'
 
 /*
  *     silences.json     what the API had when it was collected: up to the moment, and readable
@@ -41,19 +43,12 @@ export async function writeExport(into: string, silences: readonly Silence[]): P
 
 /** Undefined when there is none. @throws DAMAGED */
 export async function readExport(directory: string): Promise<Silence[] | undefined> {
-  const text = await optionalFile(join(directory, silencesName))
-  if (text === undefined) return undefined
-  try {
-    return exportSchema.parse(JSON.parse(text.toString('utf8'))).silences
-  } catch (error) {
-    if (!(error instanceof SyntaxError) && !(error instanceof z.ZodError)) throw error
-    throw new PromDrError('DAMAGED', `the archive's ${silencesName} cannot be understood`, { hint: 'restore another recovery point', cause: error })
-  }
+  return (await readArchivedJson(directory, silencesName, exportSchema))?.silences
 }
 
 /** The records of an archived state file; undefined when there is none. @throws DAMAGED, since a broken file stops Alertmanager's startup */
 export async function readArchivedState(directory: string, name: StateName): Promise<StateRecord[] | undefined> {
-  const bytes = await optionalFile(join(directory, stateFolder, name))
+  const bytes = await ifThere(readFile(join(directory, stateFolder, name)))
   if (bytes === undefined) return undefined
   const { records, damage = name === 'silences' ? undecodable(bytes, name) : undefined } = readStateFile(bytes, name)
   if (damage === undefined) return records
@@ -95,14 +90,5 @@ function undecodable(bytes: Uint8Array, name: StateName): string | undefined {
   } catch (error) {
     if (!(error instanceof Error) || error instanceof TypeError) throw error
     return error.message
-  }
-}
-
-async function optionalFile(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(path)
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined
-    throw error
   }
 }

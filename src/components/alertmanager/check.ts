@@ -1,6 +1,8 @@
-import { access } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { PromDrError, hasCode, systemCode } from '../../errors.ts'
+import { PromDrError, hasCode } from '../../errors.ts'
+import { ifThere } from '../../system/if-there.ts'
+import { failedFinding } from '../answers.ts'
 import type { Finding } from '../component.ts'
 import { judge } from '../configuration/judge.ts'
 import { type Layout, layoutName, plainFilesBelow, readLayout } from '../configuration/layout.ts'
@@ -9,7 +11,7 @@ import { archivedSilences, archivedStateNames, readArchivedState } from './archi
 
 /** Undefined for an archive without a configuration. @throws DAMAGED when the archive holds what it should not */
 export async function archivedLayout(directory: string): Promise<Layout | undefined> {
-  if (await isThere(join(directory, layoutName))) return readLayout(directory, archivedStateNames)
+  if ((await ifThere(stat(join(directory, layoutName)))) !== undefined) return readLayout(directory, archivedStateNames)
   const unknown = (await plainFilesBelow(directory)).find((path) => !archivedStateNames.includes(path))
   if (unknown === undefined) return undefined
   throw new PromDrError('DAMAGED', `the archive holds ${JSON.stringify(unknown)}, and no ${layoutName} that names it`, { hint: 'restore another recovery point' })
@@ -29,7 +31,7 @@ async function checkConfiguration(directory: string, layout: Layout, { amtool, s
     return await withRewrittenCopy(directory, layout, async (copy) => [await judge({ name: 'configuration', program: amtool, args: ['check-config', copy.configFile], copy, signal })])
   } catch (error) {
     if (!hasCode(error, 'COMPONENT_FAILED')) throw error
-    return [{ name: 'configuration', level: 'fail', detail: error.message, ...(error.hint !== undefined && { advice: error.hint }) }]
+    return [failedFinding('configuration', error)]
   }
 }
 
@@ -40,16 +42,6 @@ async function checkState(directory: string): Promise<Finding> {
     return { name: 'state', level: 'ok', detail: `${silences.length} silences, ${log}` }
   } catch (error) {
     if (!hasCode(error, 'DAMAGED')) throw error
-    return { name: 'state', level: 'fail', detail: error.message, ...(error.hint !== undefined && { advice: error.hint }) }
-  }
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await access(path)
-    return true
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return false
-    throw error
+    return failedFinding('state', error)
   }
 }

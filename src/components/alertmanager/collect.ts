@@ -2,6 +2,7 @@ import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { PromDrError, hasCode, systemCode } from '../../errors.ts'
 import { readStateFile, stateFileBytes } from '../../integrations/alertmanager/state-file.ts'
+import { ifThere } from '../../system/if-there.ts'
 import type { CollectOptions, Collected } from '../component.ts'
 import { collectConfiguration, ownerOf } from '../configuration/collect-configuration.ts'
 import { type StateName, silencesName, stateFolder, stateNames, writeExport } from './archived-silences.ts'
@@ -85,19 +86,14 @@ async function collectExport(into: string, { options, context, collecting }: Par
 
 async function readState(path: string): Promise<Buffer | undefined> {
   try {
-    return await readFile(path)
+    return await ifThere(readFile(path))
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined
     if (systemCode(error) === undefined) throw error
     throw new PromDrError('COMPONENT_FAILED', `${path} cannot be read (${systemCode(error)})`, { hint: 'run prom-dr as root, or as the user that Alertmanager runs as; is components.alertmanager.dataDir right?', cause: error })
   }
 }
 
 async function ownerIfThere(dataDir: string): Promise<string | undefined> {
-  try {
-    return await ownerOf((await stat(dataDir)).isDirectory() ? dataDir : dirname(dataDir))
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined
-    throw error
-  }
+  const stats = await ifThere(stat(dataDir))
+  return stats === undefined ? undefined : ownerOf(stats.isDirectory() ? dataDir : dirname(dataDir))
 }

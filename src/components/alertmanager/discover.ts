@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { PromDrError, hasCode, systemCode } from '../../errors.ts'
 import { readStateFile } from '../../integrations/alertmanager/state-file.ts'
 import { findProgram } from '../../system/programs.ts'
+import { failedFinding } from '../answers.ts'
 import type { Finding } from '../component.ts'
 import { surveyFiles } from '../configuration/survey.ts'
 import { type StateName, stateNames } from './archived-silences.ts'
@@ -49,7 +50,7 @@ async function configurationFindings(context: AlertmanagerComponentContext, { is
     return findings
   } catch (error) {
     if (!(error instanceof PromDrError) || error.code === 'INTERRUPTED') throw error
-    return [{ name: 'configuration', level: 'fail', detail: error.message, ...(error.hint !== undefined && { advice: error.hint }) }]
+    return [failedFinding('configuration', error)]
   }
 }
 

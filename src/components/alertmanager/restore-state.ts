@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { PromDrError, systemCode } from '../../errors.ts'
 import { stateFileBytes } from '../../integrations/alertmanager/state-file.ts'
+import { ifThere } from '../../system/if-there.ts'
 import { ownerNumbers } from '../../system/machine.ts'
 import type { RestoreComponentOptions } from '../component.ts'
 import { ownerOf } from '../configuration/collect-configuration.ts'
@@ -35,7 +36,7 @@ export async function restoreState(from: string, options: RestoreComponentOption
   try {
     for (const [name, content] of bytes) await writeFile(join(scratch, name), content, { mode: 0o644 })
     if (!options.dryRun) await makeDataDir(dataDir, context.stateOwner)
-    const owner = (await isThere(dataDir)) ? await ownerOf(dataDir) : context.stateOwner
+    const owner = (await isDirectory(dataDir)) ? await ownerOf(dataDir) : context.stateOwner
     return await putInPlace({
       placements: [...bytes.keys()].map((name) => ({ source: join(scratch, name), destination: join(dataDir, name), owner })),
       obsolete: [],
@@ -60,7 +61,7 @@ async function archivedState(from: string): Promise<Map<(typeof stateNames)[numb
 
 /** It belongs to whom it belonged: the server has to write there. */
 async function makeDataDir(dataDir: string, owner: string | undefined): Promise<void> {
-  if (await isThere(dataDir)) return
+  if (await isDirectory(dataDir)) return
   try {
     await mkdir(dataDir, { recursive: true, mode: 0o755 })
     const numbers = owner === undefined || process.getuid?.() !== 0 ? undefined : await ownerNumbers(owner)
@@ -71,11 +72,6 @@ async function makeDataDir(dataDir: string, owner: string | undefined): Promise<
   }
 }
 
-async function isThere(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory()
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return false
-    throw error
-  }
+async function isDirectory(path: string): Promise<boolean> {
+  return (await ifThere(stat(path)))?.isDirectory() ?? false
 }

@@ -1,7 +1,8 @@
-import { lstat, readFile, readdir } from 'node:fs/promises'
+import { lstat, readdir } from 'node:fs/promises'
 import { join, posix, relative } from 'node:path'
 import { z } from 'zod'
-import { PromDrError, systemCode } from '../../errors.ts'
+import { PromDrError } from '../../errors.ts'
+import { readArchivedJson } from '../archived-json.ts'
 import type { Collected } from '../component.ts'
 
 /*
@@ -63,13 +64,8 @@ export function layoutText(layout: Omit<Layout, 'version'>): string {
 
 /** @throws DAMAGED when there is none, or it and the files that lie there are not of one piece */
 export async function readLayout(directory: string, others: readonly string[]): Promise<Layout> {
-  const text = await readFile(join(directory, layoutName), 'utf8').catch((error: unknown) => {
-    if (systemCode(error) === 'ENOENT') throw damaged('is missing')
-    throw error
-  })
-  const parsed = layoutSchema.safeParse(jsonOf(text))
-  if (!parsed.success) throw damaged(`cannot be understood: ${parsed.error.issues[0]?.message ?? 'it is not JSON'}`)
-  const layout = parsed.data
+  const layout = await readArchivedJson(directory, layoutName, layoutSchema)
+  if (layout === undefined) throw damaged('is missing')
   const there = (await plainFilesBelow(directory)).filter((path) => path !== layoutName && !others.includes(path))
   const unnamed = there.find((path) => !Object.hasOwn(layout.files, path))
   if (unnamed !== undefined) throw damaged(`does not name ${JSON.stringify(unnamed)}`)
@@ -94,13 +90,4 @@ export async function plainFilesBelow(directory: string, prefix = ''): Promise<s
 
 function damaged(what: string): PromDrError {
   return new PromDrError('DAMAGED', `the archive's ${layoutName} ${what}`, { hint: 'restore another recovery point, or take single files out with "prom-dr show <id> --cat"' })
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined
-    throw error
-  }
 }

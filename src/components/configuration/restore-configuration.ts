@@ -1,6 +1,7 @@
-import { access } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { PromDrError, hasCode, systemCode } from '../../errors.ts'
+import { ifThere } from '../../system/if-there.ts'
 import type { Finding, RestoreComponentOptions } from '../component.ts'
 import type { Placement } from '../placing/placement.ts'
 import { type PutOutcome, putInPlace } from '../placing/put-in-place.ts'
@@ -97,17 +98,16 @@ function strandedReferences(layout: Layout, references: readonly LocatedReferenc
 /** Credentials that were left out of the archive and are not on this machine either. */
 async function missingHere(layout: Layout, configDir: string): Promise<string[]> {
   const paths = layout.leftOut.map(({ path }) => movedTo(path, layout, configDir))
-  const there = await Promise.all(paths.map(isThere))
-  return paths.filter((_, index) => there[index] === false)
+  const missing = await Promise.all(paths.map(isMissing))
+  return paths.filter((_, index) => missing[index])
 }
 
-async function isThere(path: string): Promise<boolean> {
+/** Not what this user may not look at. */
+async function isMissing(path: string): Promise<boolean> {
   try {
-    await access(path)
-    return true
+    return (await ifThere(stat(path), ['ENOENT', 'ENOTDIR'])) === undefined
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return false
-    if (systemCode(error) === 'EACCES') return true
+    if (systemCode(error) === 'EACCES') return false
     throw error
   }
 }

@@ -1,6 +1,7 @@
 import type { Stats } from 'node:fs'
 import { lstat, stat } from 'node:fs/promises'
 import { PromDrError, systemCode } from '../../errors.ts'
+import { ifThere } from '../../system/if-there.ts'
 
 /** @throws COMPONENT_FAILED or DISK_FULL, with the path, for what the system refuses */
 export async function onFile<T>(path: string, operation: Promise<T>): Promise<T> {
@@ -20,22 +21,13 @@ function fileFailure(error: unknown, path: string): unknown {
 }
 
 /** Of what a link leads to; undefined for what is not there, or is a link to nothing. */
-export async function statOf(path: string): Promise<Stats | undefined> {
-  try {
-    return await stat(path)
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined
-    throw error
-  }
+export function statOf(path: string): Promise<Stats | undefined> {
+  return ifThere(stat(path))
 }
 
 /** What has this name, links not followed; undefined for nothing. */
 export async function kindOf(path: string): Promise<'file' | 'directory' | 'link' | 'other' | undefined> {
-  try {
-    const stats = await lstat(path)
-    return stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : stats.isSymbolicLink() ? 'link' : 'other'
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined
-    throw error
-  }
+  const stats = await ifThere(lstat(path))
+  if (stats === undefined) return undefined
+  return stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : stats.isSymbolicLink() ? 'link' : 'other'
 }

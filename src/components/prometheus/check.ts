@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { z } from 'zod'
-import { PromDrError, hasCode, systemCode } from '../../errors.ts'
+import { hasCode } from '../../errors.ts'
+import { failedFinding } from '../answers.ts'
+import { readArchivedJson } from '../archived-json.ts'
 import type { Finding } from '../component.ts'
 import { isGoPattern } from '../configuration/go-glob.ts'
 import { judge } from '../configuration/judge.ts'
@@ -15,13 +15,7 @@ export type ArchivedFlags = z.infer<typeof flagsSchema>
 
 /** The command line that the server had; undefined when it could not be asked. @throws DAMAGED */
 export async function archivedFlags(directory: string): Promise<ArchivedFlags | undefined> {
-  try {
-    return flagsSchema.parse(JSON.parse(await readFile(join(directory, flagsName), 'utf8')))
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined
-    if (!(error instanceof SyntaxError) && !(error instanceof z.ZodError)) throw error
-    throw new PromDrError('DAMAGED', `the archive's ${flagsName} cannot be understood`, { hint: 'restore another recovery point', cause: error })
-  }
+  return readArchivedJson(directory, flagsName, flagsSchema)
 }
 
 /** `promtool check config`, `check rules` and `check web-config` on archived files, wherever they lie. */
@@ -31,7 +25,7 @@ export async function checkConfiguration(directory: string, layout: Layout, opti
     return await withRewrittenCopy(directory, layout, (copy) => checkCopy(copy, { ...options, flags }))
   } catch (error) {
     if (!hasCode(error, 'COMPONENT_FAILED')) throw error
-    return [{ name: 'configuration', level: 'fail', detail: error.message, ...(error.hint !== undefined && { advice: error.hint }) }]
+    return [failedFinding('configuration', error)]
   }
 }
 

@@ -1,7 +1,9 @@
 import { access, constants, realpath } from 'node:fs/promises'
 import { PromDrError, systemCode } from '../../errors.ts'
 import type { PrometheusApi } from '../../integrations/prometheus/prometheus-api.ts'
+import { ifThere } from '../../system/if-there.ts'
 import { findProgram } from '../../system/programs.ts'
+import { failedFinding } from '../answers.ts'
 import type { Finding } from '../component.ts'
 import { type Survey, surveyFiles } from '../configuration/survey.ts'
 import { type LocalServer, type PrometheusComponentSettings, locateServer } from './local-server.ts'
@@ -19,7 +21,7 @@ export async function discoverPrometheus(api: PrometheusApi, settings: Prometheu
     return [...(await filesFindings(server, survey)), ...(await runningFindings(api, server, { survey, settings, signal })), tool]
   } catch (error) {
     if (!(error instanceof PromDrError) || error.code === 'INTERRUPTED') throw error
-    return [{ name: 'configuration', level: 'fail', detail: error.message, ...(error.hint !== undefined && { advice: error.hint }) }, tool]
+    return [failedFinding('configuration', error), tool]
   }
 }
 
@@ -51,12 +53,8 @@ async function runningFindings(api: PrometheusApi, server: LocalServer, { survey
 /** A container's path may not be there at all, or be the same file by another name. */
 async function isAnother(configFile: string, startedWith: string | undefined): Promise<boolean> {
   if (startedWith === undefined || startedWith === configFile) return false
-  try {
-    return (await realpath(startedWith)) !== (await realpath(configFile))
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(systemCode(error) ?? '')) return false
-    throw error
-  }
+  const [there, here] = await Promise.all([startedWith, configFile].map((path) => ifThere(realpath(path), ['ENOENT', 'ENOTDIR', 'EACCES'])))
+  return there !== undefined && here !== undefined && there !== here
 }
 
 async function isReadable(path: string): Promise<boolean> {

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { PromDrError, hasCode } from '../../errors.ts'
 import type { PrometheusApi } from '../../integrations/prometheus/prometheus-api.ts'
 import type { Clock } from '../../system/clock.ts'
+import { restoredBy } from '../answers.ts'
 import type { CollectOptions, Collected, Component, RestoreComponentOptions, RestoredComponent } from '../component.ts'
 import { collectConfiguration } from '../configuration/collect-configuration.ts'
 import { type Layout, placeOf, readLayout } from '../configuration/layout.ts'
@@ -48,8 +49,7 @@ export function createPrometheusComponent(context: PrometheusComponentContext): 
       if (options.dryRun) return restored
       const placed = Object.keys(layout.files).map((path) => placeOf(path, layout, dirname(server.configFile)))
       if (restored.actions.length === 0 && !(await isBehind(api, placed, options.signal))) return restored
-      const taken = await takeOver({ api, reload: settings.reload, known: broken, clock: context.clock, signal: options.signal })
-      return { ...restored, actions: [...restored.actions, ...taken.actions], warnings: [...restored.warnings, ...taken.warnings] }
+      return restoredBy(restored, await takeOver({ api, reload: settings.reload, known: broken, clock: context.clock, signal: options.signal }))
     },
   }
 }
