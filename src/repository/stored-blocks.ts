@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import pLimit from 'p-limit'
+import pLimit, { type LimitFunction } from 'p-limit'
 import type { BlockFiles, NamedBlock } from '../domain/recovery-point.ts'
 import { isUlid } from '../domain/ulid.ts'
 import { PromDrError, hasCode } from '../errors.ts'
@@ -14,8 +14,12 @@ interface Options {
 
 export const metaFile = 'meta.json'
 const maxMetaBytes = 4 * 1024 * 1024
-/** Up to this many blocks each gets a listing of its own. */
-const listEachUpTo = 1000
+/**
+ * Up to `eachUpTo` blocks each gets a listing of its own. Of more, everything in their time is listed, until that has given so many
+ * objects for each block that it costs as much as listings of their own: a fleet's repository may hold any number of others' blocks.
+ */
+const pagedListing = { eachUpTo: 16, objectsPerBlock: 100 }
+const walkedListing = { eachUpTo: 1000, objectsPerBlock: 25 }
 const listingsAtOnce = 16
 const mostShards = 256
 
@@ -41,25 +45,41 @@ export async function listFiles(store: ObjectStore, prefix: string, options: Opt
 }
 
 /**
- * As `listFiles` for many blocks: prefix by prefix for some; for very many by listings of what their ULIDs begin with, several
- * at a time, since a store answers a page of a listing after the other.
+ * As `listFiles` for many blocks: prefix by prefix for some; for many by one listing, or where a store answers a page of it after the
+ * other by listings of what their ULIDs begin with, several at a time.
  */
 export async function listBlocks(store: ObjectStore, ulids: readonly string[], options: Options = {}): Promise<Map<string, StoredFiles>> {
-  const found = new Map<string, StoredFiles>(ulids.map((ulid) => [ulid, { files: new Map(), marked: false }]))
+  const { eachUpTo, objectsPerBlock } = store.listsInPages ? pagedListing : walkedListing
   const limit = pLimit(listingsAtOnce)
-  if (ulids.length <= listEachUpTo) {
-    await Promise.all(ulids.map((ulid) => limit(async () => found.set(ulid, await listFiles(store, blockPrefix(ulid), options)))))
-    return found
+  if (ulids.length > eachUpTo) {
+    const found = await listWidely(store, ulids, { ...options, limit, mostObjects: ulids.length * objectsPerBlock })
+    if (found !== undefined) return found
   }
+  const found = noFiles(ulids)
+  await settleAll(ulids.map((ulid) => limit(async () => found.set(ulid, await listFiles(store, blockPrefix(ulid), options)))))
+  return found
+}
+
+/** Undefined when it would take more objects than `mostObjects`. */
+async function listWidely(store: ObjectStore, ulids: readonly string[], request: Options & { limit: LimitFunction; mostObjects: number }): Promise<Map<string, StoredFiles> | undefined> {
+  const found = noFiles(ulids)
+  let left = request.mostObjects
   const listShard = async (beginning: string) => {
-    for await (const object of store.list(`${blocksPrefix}${beginning}`, signalOf(options))) {
+    if (left < 0) return
+    for await (const object of store.list(`${blocksPrefix}${beginning}`, signalOf(request))) {
+      left -= 1
+      if (left < 0) return
       const path = object.key.slice(blocksPrefix.length)
       const block = found.get(path.slice(0, 26))
       if (block !== undefined && path[26] === '/') addFile(block, path.slice(27), object.sizeBytes)
     }
   }
-  await Promise.all(beginnings(ulids).map((beginning) => limit(() => listShard(beginning))))
-  return found
+  await settleAll((store.listsInPages ? beginnings(ulids) : ['']).map((beginning) => request.limit(() => listShard(beginning))))
+  return left < 0 ? undefined : found
+}
+
+function noFiles(ulids: readonly string[]): Map<string, StoredFiles> {
+  return new Map(ulids.map((ulid) => [ulid, { files: new Map(), marked: false }]))
 }
 
 /** What the ULIDs begin with, to as many characters as it takes for some listings to share the work (ULIDs begin with their time). */

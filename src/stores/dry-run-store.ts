@@ -9,6 +9,7 @@ export function createDryRunStore(store: ObjectStore): ObjectStore {
 
   return {
     url: store.url,
+    listsInPages: store.listsInPages,
     create: (key) => refuse('create', key),
     put: (key) => refuse('put', key),
     get: (key, options) => store.get(key, options),

@@ -172,6 +172,7 @@ export function createEncryptingStore(store: ObjectStore, options: EncryptingSto
   const route = <T>(key: string, sealedWay: () => Promise<T>, plainWay: () => Promise<T>) => (names.seals(checkKey(key)) ? sealedWay() : plainWay())
   return {
     url: store.url,
+    listsInPages: store.listsInPages,
     create: async (key, body, given) => route(key, () => (write ? create(key, body, given) : store.create(key, body, given)), () => store.create(key, body, given)),
     put: async (key, body, given) => route(key, () => put(key, body, given), () => store.put(key, body, given)),
     get: async (key, given) => route(key, () => get(key, given), () => store.get(key, given)),

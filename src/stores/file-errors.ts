@@ -40,8 +40,21 @@ export async function unlessMissing<T>(action: string, path: string, attempt: ()
   try {
     return await attempt()
   } catch (error) {
-    const code = systemCode(error)
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-    throw fileError(error, action, path)
+    return undefinedIfMissing(error, action, path)
   }
+}
+
+/** As `unlessMissing`, for what is not worth a promise. */
+export function unlessMissingSync<T>(action: string, path: string, attempt: () => T): T | undefined {
+  try {
+    return attempt()
+  } catch (error) {
+    return undefinedIfMissing(error, action, path)
+  }
+}
+
+function undefinedIfMissing(error: unknown, action: string, path: string): undefined {
+  const code = systemCode(error)
+  if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+  throw fileError(error, action, path)
 }

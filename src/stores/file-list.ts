@@ -2,7 +2,7 @@ import { type Dirent, type Stats, lstatSync, readdirSync } from 'node:fs'
 import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import { unlessMissing } from './file-errors.ts'
+import { unlessMissing, unlessMissingSync } from './file-errors.ts'
 import { type FilePaths, temporaryFolder } from './file-paths.ts'
 import { throwIfInterrupted } from './interruption.ts'
 import { checkFolderPrefix, checkPrefix, compareKeys } from './keys.ts'
@@ -65,17 +65,10 @@ export async function* listFiles(paths: FilePaths, prefix: string, signal?: Abor
     for (let index = from; index < Math.min(from + siblingsAhead, nodes.length) && aheadEntries < readAheadEntries; index++) start(nodes[index]!)
   }
 
-  async function childrenOf(node: FolderNode): Promise<TreeNode[]> {
-    if (node.children === undefined) return readFolder(root, node.key, prefix, pace)
-    aheadEntries--
-    return node.children
-  }
-
-  async function statusOf(node: FileNode): Promise<Stats | undefined> {
-    const path = join(root, node.key)
-    if (node.status === undefined) return unlessMissing('read', path, async () => pace.timed(() => lstatSync(path)))
-    aheadEntries--
-    return node.status
+  /** What was begun, or undefined where it has to be looked at directly. */
+  function taken<T>(begun: T | undefined): T | undefined {
+    if (begun !== undefined) aheadEntries--
+    return begun
   }
 
   const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1)
@@ -89,24 +82,28 @@ export async function* listFiles(paths: FilePaths, prefix: string, signal?: Abor
       levels.pop()
       continue
     }
-    if (!(await pace.isQuick())) {
+    const turn = pace.next()
+    if (turn === 'others') await setImmediate()
+    if (turn === 'slow') {
       start(node)
       startNext(level.nodes, level.next)
     }
     if (node.kind === 'folder') {
-      levels.push({ nodes: await childrenOf(node), next: 0 })
+      const begun = taken(node.children)
+      levels.push({ nodes: begun === undefined ? pace.timed(() => readFolderSync(root, node.key, prefix)) : await begun, next: 0 })
       delete node.children
       continue
     }
-    const status = await statusOf(node)
+    const begun = taken(node.status)
+    const status = begun === undefined ? pace.timed(() => statusSync(`${root}/${node.key}`)) : await begun
     delete node.status
     if (status?.isFile()) yield { key: node.key, sizeBytes: status.size, modifiedAt: status.mtime }
   }
 }
 
 interface Pace {
-  /** Whether the next look may be a direct one. */
-  isQuick(): Promise<boolean>
+  /** Whether the next look may be a direct one, or should be left to a thread; `others` are to get a turn before it. */
+  next(): 'direct' | 'slow' | 'others'
   timed<T>(look: () => T): T
 }
 
@@ -115,11 +112,10 @@ function createPace(): Pace {
   let looks = 0
   let slowUntil = 0
   return {
-    async isQuick() {
+    next() {
       looks++
-      if (looks < slowUntil) return false
-      if (looks % turnLooks === 0) await setImmediate()
-      return true
+      if (looks < slowUntil) return 'slow'
+      return looks % turnLooks === 0 ? 'others' : 'direct'
     },
     timed(look) {
       const startedMs = performance.now()
@@ -154,14 +150,25 @@ async function hasFiles(root: string, folder: string): Promise<boolean> {
   return false
 }
 
+async function readFolder(root: string, folder: string, prefix: string): Promise<TreeNode[]> {
+  const path = join(root, folder)
+  return nodesOf((await unlessMissing('list', path, () => readdir(path, { withFileTypes: true }))) ?? [], folder, prefix)
+}
+
+function readFolderSync(root: string, folder: string, prefix: string): TreeNode[] {
+  const path = join(root, folder)
+  return nodesOf(unlessMissingSync('list', path, () => readdirSync(path, { withFileTypes: true })) ?? [], folder, prefix)
+}
+
+function statusSync(path: string): Stats | undefined {
+  return unlessMissingSync('read', path, () => lstatSync(path, { throwIfNoEntry: false }))
+}
+
 /**
  * Entries in the order of the keys below them: a folder sorts as its name and '/', so `a-` comes before `a/`.
  * Symbolic links and special files are no objects and are left out.
  */
-async function readFolder(root: string, folder: string, prefix: string, pace?: Pace): Promise<TreeNode[]> {
-  const path = join(root, folder)
-  const look = async (): Promise<Dirent[]> => (pace === undefined ? readdir(path, { withFileTypes: true }) : pace.timed(() => readdirSync(path, { withFileTypes: true })))
-  const entries = (await unlessMissing('list', path, look)) ?? []
+function nodesOf(entries: readonly Dirent[], folder: string, prefix: string): TreeNode[] {
   const nodes: TreeNode[] = []
   for (const entry of entries) {
     if (entry.isDirectory()) {

@@ -145,6 +145,7 @@ export function createFileStore(options: FileStoreOptions): ObjectStore {
 
   return {
     url,
+    listsInPages: false,
     create: (key, body, writeOptions) => write(key, body, { ...writeOptions, exclusive: true }),
     put: (key, body, writeOptions) => write(key, body, { ...writeOptions, exclusive: false }),
 

@@ -51,6 +51,7 @@ export function createMemoryStore(options: { name?: string; clock?: Clock } = {}
 
   return {
     url,
+    listsInPages: false,
     objects,
     create: (key, body, writeOptions) => write(key, body, 'create', writeOptions),
     put: (key, body, writeOptions) => write(key, body, 'put', writeOptions),

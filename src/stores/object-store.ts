@@ -83,6 +83,9 @@ export interface ObjectStore {
   /** For people: scheme, host or path, prefix; without credentials. */
   readonly url: string
 
+  /** Whether it names objects page by page, each asked for after the one before: many are then listed faster in several narrow listings at once. */
+  readonly listsInPages: boolean
+
   /**
    * Stores the body under a key that does not exist yet.
    * Equal content under the key is success (`created: false`).

@@ -21,6 +21,7 @@ export function createRateLimitedStore(store: ObjectStore, limits: RateLimits): 
 
   return {
     url: store.url,
+    listsInPages: store.listsInPages,
     create: (key, body, options) => store.create(key, slowed(body, options?.signal), options),
     put: (key, body, options) => store.put(key, slowed(body, options?.signal), options),
     async get(key, options) {

@@ -68,6 +68,7 @@ export function createRetryingStore(store: ObjectStore, options: RetryOptions): 
 
   return {
     url: store.url,
+    listsInPages: store.listsInPages,
     create: (key, body, writeOptions) => write('create', key, { body, options: writeOptions }),
     put: (key, body, writeOptions) => write('put', key, { body, options: writeOptions }),
     async get(key, readOptions) {

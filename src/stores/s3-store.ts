@@ -108,6 +108,7 @@ export function createS3Store(options: S3Options): ObjectStore {
 
   return {
     url,
+    listsInPages: true,
     async create(key, body, writeOptions = {}) {
       checkKey(key)
       return await (body.sizeBytes <= singleBytes ? createSingle : createLarge)(key, body, writeOptions)

@@ -78,6 +78,7 @@ export function createFaultyStore(store: ObjectStore, faults: readonly StoreFaul
 
   return {
     url: store.url,
+    listsInPages: store.listsInPages,
     calls,
     fired,
     create: (key, body, options) => write('create', key, [body, options]),

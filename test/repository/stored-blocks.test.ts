@@ -140,6 +140,11 @@ async function storeAt(store: ObjectStore, at: number): Promise<NamedBlock> {
   return one
 }
 
+/** The name of another block of the same time. */
+function neighbourOf(blocks: readonly NamedBlock[], at: number): string {
+  return `${(blocks[at % blocks.length] as NamedBlock).ulid.slice(0, 20)}Z${String(at).padStart(5, '0')}`
+}
+
 describeOnBothStores('stored blocks', (open) => {
   test('are known by their ULIDs; what lies beside them is none', async () => {
     const store = await open()
@@ -150,7 +155,12 @@ describeOnBothStores('stored blocks', (open) => {
     expect(await listBlockUlids(store)).toEqual(new Set([one.ulid, namedBlock(2).ulid]))
   })
 
-  test.each([4, 1000, 1001, 3000])('are listed with the sizes of their files, and whether they are marked: %i of them', async (count) => {
+  test.each([
+    { way: 'in pages', listsInPages: true, count: 4, mostListings: 4 },
+    { way: 'in pages', listsInPages: true, count: 3000, mostListings: 256 },
+    { way: 'by a walk', listsInPages: false, count: 1000, mostListings: 1000 },
+    { way: 'by a walk', listsInPages: false, count: 1001, mostListings: 1 },
+  ])('are listed $way with the sizes of their files, and whether they are marked: $count of them', async ({ listsInPages, count, mostListings }) => {
     const store = createMemoryStore()
     const blocks: NamedBlock[] = []
     for (let at = 0; at < 3; at += 1) blocks.push(await storeAt(store, at))
@@ -159,12 +169,23 @@ describeOnBothStores('stored blocks', (open) => {
     await overwrite(store, `blocks/${first.ulid}x/index`, 'no block')
     await overwrite(store, 'blocks/zz', 'no block')
     const absent = Array.from({ length: count - 3 }, (_, at) => newUlid(1_700_000_000_000 + at * 7_200_000, Buffer.alloc(10, at % 256)))
-    const counting = createFaultyStore(store, [])
+    const counting = createFaultyStore({ ...store, listsInPages }, [])
     const found = await listBlocks(counting, [...blocks.map((one) => one.ulid), ...absent])
-    expect(counting.calls.length).toBeLessThanOrEqual(count <= 1000 ? count : 256)
+    expect(counting.calls.length).toBeLessThanOrEqual(mostListings)
     expect(found.size).toBe(count)
     expect(found.get(absent[0] as string)).toEqual({ files: new Map(), marked: false })
     for (const one of blocks) expect(found.get(one.ulid)).toEqual({ files: new Map(Object.entries(one.files)), marked: one === second })
+  })
+
+  test('are listed each for itself where far more of others lie among them', async () => {
+    const store = createMemoryStore()
+    const blocks: NamedBlock[] = []
+    for (let at = 0; at < 20; at += 1) blocks.push(await storeAt(store, at))
+    for (let at = 0; at < 2500; at += 1) await overwrite(store, `blocks/${neighbourOf(blocks, at)}/index`, 'x')
+    const counting = createFaultyStore({ ...store, listsInPages: true }, [])
+    const found = await listBlocks(counting, blocks.map((one) => one.ulid))
+    expect(counting.calls.filter(({ key }) => key.endsWith('/'))).toHaveLength(20)
+    for (const one of blocks) expect(found.get(one.ulid)).toEqual({ files: new Map(Object.entries(one.files)), marked: false })
   })
 
   test('are listed alike for few and for many, on a directory too', async () => {

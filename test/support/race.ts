@@ -84,6 +84,7 @@ export class Race {
     const unreadable = this.#unreadable
     return {
       url: store.url,
+      listsInPages: store.listsInPages,
       create: (key, body, options) => changing('create', key, () => store.create(key, body, options)),
       put: (key, body, options) => changing('put', key, () => store.put(key, body, options)),
       delete: (keys, options) => changing('delete', keys.join(' '), () => store.delete(keys, options)),
