@@ -4,16 +4,17 @@ import { checkFolderPrefix, checkPrefix, isKey } from './keys.ts'
 import type { StoredObject } from './object-store.ts'
 import type { S3Connection } from './s3-client.ts'
 import { s3Code } from './s3-errors.ts'
-import { watchDate } from './s3-middleware.ts'
+import { readListedPage } from './s3-list-page.ts'
+import { readBodyFirst, watchDate } from './s3-middleware.ts'
 
 /** Objects whose names prom-dr would never write (say the `folder/` placeholders of web consoles) are left out. */
 export async function* listS3(connection: S3Connection, prefix: string, signal?: AbortSignal): AsyncGenerator<StoredObject, void, undefined> {
   checkPrefix(prefix)
   for await (const page of pages(connection, { Prefix: connection.prefix + prefix }, signal)) {
-    for (const { Key, Size, LastModified } of page.Contents ?? []) {
-      if (Key === undefined || Size === undefined || LastModified === undefined || !Key.startsWith(connection.prefix)) throw notAListing(connection)
-      const key = Key.slice(connection.prefix.length)
-      if (isKey(key)) yield { key, sizeBytes: Size, modifiedAt: LastModified }
+    for (const object of page.objects) {
+      if (!object.key.startsWith(connection.prefix)) throw notAListing(connection)
+      const key = object.key.slice(connection.prefix.length)
+      if (isKey(key)) yield { ...object, key }
     }
   }
 }
@@ -30,11 +31,15 @@ export async function* listS3Folders(connection: S3Connection, prefix: string, s
   }
 }
 
+interface Page extends ListObjectsV2CommandOutput {
+  objects: StoredObject[]
+}
+
 /** Each page is asked for while the one before is being read. A missing bucket has no pages. */
-async function* pages(connection: S3Connection, input: Omit<ListObjectsV2CommandInput, 'Bucket'>, signal?: AbortSignal): AsyncGenerator<ListObjectsV2CommandOutput, void, undefined> {
-  let next: Promise<ListObjectsV2CommandOutput | undefined> | undefined = page(connection, input, signal)
+async function* pages(connection: S3Connection, input: Omit<ListObjectsV2CommandInput, 'Bucket'>, signal?: AbortSignal): AsyncGenerator<Page, void, undefined> {
+  let next: Promise<Page | undefined> | undefined = page(connection, input, signal)
   while (next !== undefined) {
-    const current: ListObjectsV2CommandOutput | undefined = await next
+    const current: Page | undefined = await next
     if (current === undefined) return
     if (current.IsTruncated && current.NextContinuationToken === undefined) throw notAListing(connection)
     next = current.IsTruncated ? page(connection, { ...input, ContinuationToken: current.NextContinuationToken }, signal) : undefined
@@ -44,13 +49,24 @@ async function* pages(connection: S3Connection, input: Omit<ListObjectsV2Command
   }
 }
 
-async function page(connection: S3Connection, input: Omit<ListObjectsV2CommandInput, 'Bucket'>, signal?: AbortSignal): Promise<ListObjectsV2CommandOutput | undefined> {
+async function page(connection: S3Connection, input: Omit<ListObjectsV2CommandInput, 'Bucket'>, signal?: AbortSignal): Promise<Page | undefined> {
   return await connection.call({ action: 'list', signal }, async (send) => {
     try {
-      const output = await connection.client.send(new ListObjectsV2Command({ Bucket: connection.bucket, ...input }), send)
+      let objects: StoredObject[] = []
+      const command = new ListObjectsV2Command({ Bucket: connection.bucket, ...input })
+      readBodyFirst(command.middlewareStack, (body) => {
+        const listed = readListedPage(body)
+        objects = listed?.objects ?? []
+        return listed?.rest ?? body
+      })
+      const output = await connection.client.send(command, send)
       // XML that is no listing parses to nothing, which must not pass for an empty repository.
       if (output.IsTruncated === undefined || output.Name === undefined) throw notAListing(connection)
-      return output
+      for (const { Key, Size, LastModified } of output.Contents ?? []) {
+        if (Key === undefined || Size === undefined || LastModified === undefined) throw notAListing(connection)
+        objects.push({ key: Key, sizeBytes: Size, modifiedAt: LastModified })
+      }
+      return { ...output, objects }
     } catch (error) {
       if (s3Code(error) === 'NoSuchBucket') return undefined
       throw error

@@ -63,6 +63,18 @@ function addHeaders(stack: unknown, headersFor: (body: unknown) => Headers): voi
   ;(stack as Stack).add(middleware, { step: 'build', name: 'promDrHeaders', priority: 'low' })
 }
 
+/** Has the body of an answer with status 200 read by `read` first; what that leaves is what the SDK reads. */
+export function readBodyFirst(stack: unknown, read: (body: Buffer) => Buffer): void {
+  const middleware: Middleware = (next) => async (args) => {
+    const result = await next(args)
+    if (result.response.statusCode !== 200) return result
+    const pieces: Buffer[] = []
+    for await (const piece of result.response.body as AsyncIterable<Buffer>) pieces.push(piece)
+    return { ...result, response: Object.assign(result.response, { body: read(Buffer.concat(pieces)) }) }
+  }
+  ;(stack as Stack).add(middleware, { step: 'deserialize', name: 'promDrReadBody', priority: 'low' })
+}
+
 /** Calls back with the Date header of the answer. */
 export function watchDate(stack: unknown, onDate: (date: string | undefined) => void): void {
   const middleware: Middleware = (next) => async (args) => {
