@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { NamedArchive } from '../domain/archive.ts'
-import type { NamedBlock, RecoveryPoint } from '../domain/recovery-point.ts'
+import type { BlockFiles, NamedBlock, RecoveryPoint } from '../domain/recovery-point.ts'
 import { isRecoveryPointId } from '../domain/recovery-point.ts'
 import { tiers } from '../domain/tiers.ts'
 import { isUlid } from '../domain/ulid.ts'
@@ -17,7 +17,16 @@ const count = z.number().int().nonnegative()
 const time = z.number().int().min(-8.64e15).max(8.64e15)
 
 /** A file of a block below its prefix: nothing else can be named, so that a hostile manifest reaches no other path. */
-const blockFile = z.string().regex(/^(index|meta\.json|chunks\/\d{6})$/, 'not a file of a block')
+const blockFile = /^(index|meta\.json|chunks\/\d{6})$/
+
+/** Looked at directly: of ten thousand blocks, a schema of records takes as long as everything else. */
+const blockFiles = z.custom<BlockFiles>((value) => typeof value === 'object' && value !== null && !Array.isArray(value)).superRefine((files, context) => {
+  for (const [path, sizeBytes] of Object.entries(files)) {
+    if (!blockFile.test(path)) context.addIssue({ code: 'custom', message: `${JSON.stringify(path.slice(0, 100))} is not a file of a block` })
+    else if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) context.addIssue({ code: 'custom', path: [path], message: 'not a size in bytes' })
+  }
+  if (!('meta.json' in files) || !('index' in files)) context.addIssue({ code: 'custom', message: 'a block has an index and a meta.json' })
+})
 
 const blockSchema = z.looseObject({
   ulid: z.string().refine(isUlid, 'not a ULID'),
@@ -28,7 +37,7 @@ const blockSchema = z.looseObject({
   numSeries: count,
   numSamples: count,
   numChunks: count,
-  files: z.record(blockFile, count).refine((files) => 'meta.json' in files && 'index' in files, 'a block has an index and a meta.json'),
+  files: blockFiles,
   metaSha256: sha256,
   tombstones: z.looseObject({ sha256, sizeBytes: count }).optional(),
 }).refine((block) => block.minTime < block.maxTime, 'a block has a time range')

@@ -84,11 +84,11 @@ type Found = Pick<RestoreChoice, 'plan' | 'sources' | 'lost'> & { missing: { key
 async function findObjects(sources: Sources, request: ChoiceRequest & { plan: RestorePlan<StoredRecoveryPoint> }): Promise<Found> {
   const { plan, instance } = request
   const { id } = plan.point
+  const copies = sources.repositories.flatMap((source) => pointsOf(source, instance).filter((point) => point.id === id).map((point) => ({ point, from: source.name })))
   const versions = new Map<string, { point: StoredRecoveryPoint; from: string }>()
-  for (const source of sources.repositories) {
-    const point = pointsOf(source, instance).find((candidate) => candidate.id === id)
-    const content = point && JSON.stringify([point.blocks, point.head])
-    if (point !== undefined && content !== undefined && !versions.has(content)) versions.set(content, { point, from: source.name })
+  for (const copy of copies) {
+    const content = copies.length === 1 ? '' : JSON.stringify([copy.point.blocks, copy.point.head])
+    if (!versions.has(content)) versions.set(content, copy)
   }
   let first: Found | undefined
   for (const { point, from } of versions.values()) {
