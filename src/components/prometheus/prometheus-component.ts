@@ -49,7 +49,7 @@ export function createPrometheusComponent(context: PrometheusComponentContext): 
       if (options.dryRun) return restored
       const placed = Object.keys(layout.files).map((path) => placeOf(path, layout, dirname(server.configFile)))
       if (restored.actions.length === 0 && !(await isBehind(api, placed, options.signal))) return restored
-      return restoredBy(restored, await takeOver({ api, reload: settings.reload, known: broken, clock: context.clock, signal: options.signal }))
+      return restoredBy(restored, await takeOver(api, { command: settings.reload, known: broken, clock: context.clock, signal: options.signal }))
     },
   }
 }
