@@ -1,7 +1,8 @@
-import { mkdir, open, rmdir } from 'node:fs/promises'
+import { mkdir, rmdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import pLimit from 'p-limit'
 import { systemCode } from '../errors.ts'
+import { syncPath } from '../system/sync-path.ts'
 
 const rememberedDirectories = 20_000
 const parallelRemovals = 16
@@ -24,7 +25,7 @@ export function createDurableDirectories(root: string): DurableDirectories {
     await mkdir(directory, { recursive: true, mode: 0o750 })
     // Another process may have made the directory and not come to its fsync yet: what we did not sync ourselves is not durable.
     for (let child = directory; !durable.has(child); child = dirname(child)) {
-      await syncDirectory(dirname(child))
+      await syncPath(dirname(child))
       if (durable.size >= rememberedDirectories) durable.clear()
       durable.add(child)
       if (child === root) break
@@ -55,7 +56,7 @@ export function createDurableDirectories(root: string): DurableDirectories {
       )
       level = parents
     }
-    await Promise.all([...kept].map((directory) => limit(() => syncDirectory(directory).catch(ignoreMissing))))
+    await Promise.all([...kept].map((directory) => limit(() => syncPath(directory).catch(ignoreMissing))))
   }
 
   return { ensure, forget, removeEmpty }
@@ -72,18 +73,6 @@ async function removedOrGone(directory: string): Promise<boolean> {
     // EBUSY: it is a mount point.
     if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'EBUSY') return false
     throw error
-  }
-}
-
-/** Makes the entries of a directory durable. File systems that cannot do so (some network mounts) say EINVAL. */
-export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r')
-  try {
-    await handle.sync()
-  } catch (error) {
-    if (systemCode(error) !== 'EINVAL') throw error
-  } finally {
-    await handle.close()
   }
 }
 

@@ -4,9 +4,10 @@ import { pathToFileURL } from 'node:url'
 import pLimit from 'p-limit'
 import { systemCode } from '../errors.ts'
 import { type Clock, systemClock } from '../system/clock.ts'
+import { syncPath } from '../system/sync-path.ts'
 import { readBody } from './body-reader.ts'
 import { commitExclusive, hasNoLinks } from './file-commit.ts'
-import { createDurableDirectories, syncDirectory } from './file-directories.ts'
+import { createDurableDirectories } from './file-directories.ts'
 import { fileError, unlessMissing } from './file-errors.ts'
 import { listFileFolders, listFiles } from './file-list.ts'
 import { createFilePaths, temporaryFolder } from './file-paths.ts'
@@ -72,7 +73,7 @@ export function createFileStore(options: FileStoreOptions): ObjectStore {
         await directories.ensure(directory)
         if (!exclusive) await rename(temporary, path)
         else if (!(await commitExclusive(temporary, path))) return false
-        await syncDirectory(directory)
+        await syncPath(directory)
         return true
       } catch (error) {
         // A delete that emptied the directory may remove it between our mkdir and our link.
@@ -96,7 +97,7 @@ export function createFileStore(options: FileStoreOptions): ObjectStore {
       const written = { key, sizeBytes: body.sizeBytes, sha256: reader.sha256(), created: true }
       if (await commit(temporary, path, options.exclusive)) return written
       if ((await digestOfFileObject(paths, key, options)) !== written.sha256) throw objectExists(url, key)
-      await syncDirectory(dirname(path))
+      await syncPath(dirname(path))
       return { ...written, created: false }
     } catch (error) {
       throw fileError(error, 'write', path)
@@ -119,7 +120,7 @@ export function createFileStore(options: FileStoreOptions): ObjectStore {
     if ((await digestOfFileObject(paths, key, signal && { signal })) !== reader.sha256()) throw objectExists(url, key)
     // The other writer may have died before its own fsync of the directory.
     await directories.ensure(dirname(paths.of(key)))
-    await syncDirectory(dirname(paths.of(key)))
+    await syncPath(dirname(paths.of(key)))
     return { key, sizeBytes: body.sizeBytes, sha256: reader.sha256(), created: false }
   }
 

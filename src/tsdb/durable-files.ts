@@ -1,17 +1,7 @@
-import { constants } from 'node:fs'
 import { open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { syncPath } from '../system/sync-path.ts'
 import { dataFileError } from './file-errors.ts'
-
-/** Makes names created in, or moved into, a directory survive a power cut. */
-export async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, constants.O_RDONLY)
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
 
 /** Writes a small file so that it is there whole or not at all: temporary name, fsync, rename, fsync of the directory. */
 export async function writeDurably(path: string, text: string | Uint8Array): Promise<void> {
@@ -25,7 +15,7 @@ export async function writeDurably(path: string, text: string | Uint8Array): Pro
       await handle.close()
     }
     await rename(temporary, path)
-    await syncDirectory(dirname(path))
+    await syncPath(dirname(path))
   } catch (error) {
     throw dataFileError(error, path)
   }

@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { isUlid } from '../domain/ulid.ts'
 import { PromDrError, systemCode } from '../errors.ts'
+import { syncPath } from '../system/sync-path.ts'
 import { ownNamePrefix } from './data-directory.ts'
-import { syncDirectory, writeDurably } from './durable-files.ts'
+import { writeDurably } from './durable-files.ts'
 import { dataFileError } from './file-errors.ts'
 
 /**
@@ -164,7 +165,7 @@ export async function placeRestore(target: string, request: PlaceRequest): Promi
     await handOver(join(target, restoredName), owner)
     await rm(staging, { recursive: true, force: true })
     await rm(join(target, incompleteName), { force: true })
-    await syncDirectory(target)
+    await syncPath(target)
     const asideMade = note.replacedTo !== null && (await namesIn(target)).includes(note.replacedTo)
     return { replacedTo: asideMade ? note.replacedTo : null }
   } catch (error) {
@@ -189,8 +190,8 @@ async function setAside(target: string, request: { note: IncompleteRestore; to: 
   await handOver(to, owner, { itselfOnly: true })
   const taken = new Set(await readdir(to))
   for (const name of old) await rename(join(target, name), join(to, freeName(name, taken)))
-  await syncDirectory(to)
-  await syncDirectory(target)
+  await syncPath(to)
+  await syncPath(target)
 }
 
 /** A server that was started between two tries has made the same names again. */
@@ -209,7 +210,7 @@ async function moveInto(from: string, to: string): Promise<void> {
 
 async function syncTree(path: string): Promise<void> {
   for (const name of await namesIn(path)) if ((await lstat(join(path, name))).isDirectory()) await syncTree(join(path, name))
-  await syncDirectory(path)
+  await syncPath(path)
 }
 
 /** Of a directory that need not be there: a crash may have come before it was made or after it was removed. */

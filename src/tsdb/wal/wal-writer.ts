@@ -1,6 +1,6 @@
 import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { syncDirectory } from '../durable-files.ts'
+import { syncPath } from '../../system/sync-path.ts'
 import { onDataFile } from '../file-errors.ts'
 import { compress } from './compression.ts'
 import { type Compression, defaultSegmentBytes, segmentName } from './format.ts'
@@ -81,7 +81,7 @@ export class WalWriter {
   async close(): Promise<WrittenSegment[]> {
     if (this.#segments.length === 0) await this.#beginSegment()
     await this.endSegment()
-    await onDataFile(this.#directory, syncDirectory(this.#directory))
+    await onDataFile(this.#directory, syncPath(this.#directory))
     return this.#segments
   }
 
