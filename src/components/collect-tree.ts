@@ -2,8 +2,8 @@ import { copyFile, lstat, mkdir, readFile, readdir, readlink, realpath, stat, wr
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { PromDrError, systemCode } from '../errors.ts'
 import { ifThere } from '../system/if-there.ts'
-import { ownerNames } from '../system/machine.ts'
 import type { Collected } from './component.ts'
+import { ownerOf } from './owner.ts'
 import { type PathPattern, isNamedBy, pathsOf } from './path-patterns.ts'
 import { isLeftByRestore } from './placing/restore-names.ts'
 import { layoutFile, layoutText } from './tree-layout.ts'
@@ -92,8 +92,7 @@ async function takeFile(collection: Collection, path: string, source: string): P
   })
   if (stats === undefined) return
   await chmod(copy, stats.mode & 0o777)
-  const names = await ownerNames(stats.uid, stats.gid)
-  collection.owners[path.slice(1)] = `${names.user ?? stats.uid}:${names.group ?? stats.gid}`
+  collection.owners[path.slice(1)] = await ownerOf(stats)
 }
 
 async function holdsPrivateKey(path: string): Promise<boolean> {

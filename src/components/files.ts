@@ -1,5 +1,5 @@
-import { access, constants } from 'node:fs/promises'
 import { PromDrError } from '../errors.ts'
+import { isReadable } from '../system/readable.ts'
 import { restoredBy } from './answers.ts'
 import { collectTree } from './collect-tree.ts'
 import type { Component, Finding, RestoredComponent } from './component.ts'
@@ -53,14 +53,5 @@ export function createFilesComponent({ name, kind = 'files', paths, check, reloa
         return restoredBy(restored, { warnings: [`the files are in place, but they were not taken over: ${error.message}`] })
       }
     },
-  }
-}
-
-async function isReadable(path: string): Promise<boolean> {
-  try {
-    await access(path, constants.R_OK)
-    return true
-  } catch {
-    return false
   }
 }

@@ -4,7 +4,8 @@ import { PromDrError, hasCode, systemCode } from '../../errors.ts'
 import { readStateFile, stateFileBytes } from '../../integrations/alertmanager/state-file.ts'
 import { ifThere } from '../../system/if-there.ts'
 import type { CollectOptions, Collected } from '../component.ts'
-import { collectConfiguration, ownerOf } from '../configuration/collect-configuration.ts'
+import { collectConfiguration } from '../configuration/collect-configuration.ts'
+import { ownerOf } from '../owner.ts'
 import { type StateName, silencesName, stateFolder, stateNames, writeExport } from './archived-silences.ts'
 import type { AlertmanagerComponentContext } from './settings.ts'
 
@@ -95,5 +96,5 @@ async function readState(path: string): Promise<Buffer | undefined> {
 
 async function ownerIfThere(dataDir: string): Promise<string | undefined> {
   const stats = await ifThere(stat(dataDir))
-  return stats === undefined ? undefined : ownerOf(stats.isDirectory() ? dataDir : dirname(dataDir))
+  return stats === undefined ? undefined : ownerOf(stats.isDirectory() ? stats : await stat(dirname(dataDir)))
 }

@@ -6,7 +6,7 @@ import { stateFileBytes } from '../../integrations/alertmanager/state-file.ts'
 import { ifThere } from '../../system/if-there.ts'
 import { ownerNumbers } from '../../system/machine.ts'
 import type { RestoreComponentOptions } from '../component.ts'
-import { ownerOf } from '../configuration/collect-configuration.ts'
+import { ownerOf } from '../owner.ts'
 import { type PutOutcome, putInPlace } from '../placing/put-in-place.ts'
 import { readArchivedState, silencesFile, stateNames } from './archived-silences.ts'
 import { alertmanagersOn } from './running-processes.ts'
@@ -36,7 +36,7 @@ export async function restoreState(from: string, options: RestoreComponentOption
   try {
     for (const [name, content] of bytes) await writeFile(join(scratch, name), content, { mode: 0o644 })
     if (!options.dryRun) await makeDataDir(dataDir, context.stateOwner)
-    const owner = (await isDirectory(dataDir)) ? await ownerOf(dataDir) : context.stateOwner
+    const owner = (await isDirectory(dataDir)) ? await ownerOf(await stat(dataDir)) : context.stateOwner
     return await putInPlace({
       placements: [...bytes.keys()].map((name) => ({ source: join(scratch, name), destination: join(dataDir, name), owner })),
       obsolete: [],

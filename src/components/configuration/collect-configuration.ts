@@ -1,8 +1,8 @@
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { systemCode } from '../../errors.ts'
-import { ownerNames } from '../../system/machine.ts'
 import type { Collected } from '../component.ts'
+import { ownerOf } from '../owner.ts'
 import { type Layout, archivePathOf, layoutName, layoutText } from './layout.ts'
 import { type KnownAs, type Survey, type SurveyedFile, surveyFiles } from './survey.ts'
 
@@ -37,20 +37,13 @@ export async function collectConfiguration(into: string, options: CollectConfigu
     }
     const archivePath = archivePathOf(path, configDir, [...options.reserved, layoutName])
     const copied = await copyInto(join(into, archivePath), path)
-    if (copied) files[archivePath] = { path, role, owner: await ownerOf(path) }
+    if (copied) files[archivePath] = { path, role, owner: await ownerOf(await stat(path)) }
     else collected.leftOut.push({ path, reason: 'cannot be read by this user' })
   }
   if (!secrets) collected.warnings.push(...inlineSecrets(survey))
-  const text = layoutText({ configDir, ...(options.knownAs && { knownAs: options.knownAs.there }), owner: await ownerOf(configDir), files, leftOut: collected.leftOut, ...options.layout })
+  const text = layoutText({ configDir, ...(options.knownAs && { knownAs: options.knownAs.there }), owner: await ownerOf(await stat(configDir)), files, leftOut: collected.leftOut, ...options.layout })
   await writeFile(join(into, layoutName), text, { mode: 0o600 })
   return collected
-}
-
-/** `user:group`, in numbers where they have no names. */
-export async function ownerOf(path: string): Promise<string> {
-  const { uid, gid } = await stat(path)
-  const { user, group } = await ownerNames(uid, gid)
-  return `${user ?? uid}:${group ?? gid}`
 }
 
 /** False when this user may not read it. */

@@ -1,8 +1,9 @@
-import { access, constants, realpath } from 'node:fs/promises'
-import { PromDrError, systemCode } from '../../errors.ts'
+import { realpath } from 'node:fs/promises'
+import { PromDrError } from '../../errors.ts'
 import type { PrometheusApi } from '../../integrations/prometheus/prometheus-api.ts'
 import { ifThere } from '../../system/if-there.ts'
 import { findProgram } from '../../system/programs.ts'
+import { isReadable } from '../../system/readable.ts'
 import { failedFinding } from '../answers.ts'
 import type { Finding } from '../component.ts'
 import { type Survey, surveyFiles } from '../configuration/survey.ts'
@@ -55,14 +56,4 @@ async function isAnother(configFile: string, startedWith: string | undefined): P
   if (startedWith === undefined || startedWith === configFile) return false
   const [there, here] = await Promise.all([startedWith, configFile].map((path) => ifThere(realpath(path), ['ENOENT', 'ENOTDIR', 'EACCES'])))
   return there !== undefined && here !== undefined && there !== here
-}
-
-async function isReadable(path: string): Promise<boolean> {
-  try {
-    await access(path, constants.R_OK)
-    return true
-  } catch (error) {
-    if (systemCode(error) === 'EACCES') return false
-    throw error
-  }
 }
