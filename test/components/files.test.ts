@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest'
 import type { Component } from '../../src/components/component.ts'
 import { createFilesComponent } from '../../src/components/files.ts'
 import { layoutFile, layoutText } from '../../src/components/tree-layout.ts'
-import { collecting, readTree, restoring, writeTree } from '../support/component-directories.ts'
+import { collecting, readTree, restoring } from '../support/component-directories.ts'
+import { writeFiles } from '../support/configuration-files.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const now = () => new Date('2026-11-21T03:00:00Z')
@@ -14,7 +15,7 @@ async function arrange(files: Record<string, string>): Promise<{ live: string; i
   const directory = await temporaryDirectory()
   const [live, into] = [join(directory, 'live'), join(directory, 'collected')]
   await Promise.all([mkdir(live), mkdir(into)])
-  await writeTree(live, files)
+  await writeFiles(live, files)
   return { live, into, component: (...paths) => createFilesComponent({ name: 'extra', paths: paths.map((path) => join(live, path)), now }) }
 }
 
@@ -94,7 +95,7 @@ describe('files', () => {
     const { live, into, component } = await arrange({ 'conf/a.cfg': 'a' })
     const files = component('conf')
     await files.collect(into, collecting())
-    await writeTree(live, { 'conf/a.cfg': 'changed', 'conf/new.cfg': 'new' })
+    await writeFiles(live, { 'conf/a.cfg': 'changed', 'conf/new.cfg': 'new' })
     const restored = await files.restore(into, restoring({ dryRun: true }))
     expect(restored.actions).toEqual([`would replace ${join(live, 'conf/a.cfg')}`])
     expect(restored.warnings).toEqual([`${join(live, 'conf/new.cfg')} is not in the archive; it was left alone`])
@@ -139,7 +140,7 @@ describe('a hostile archive', () => {
   ])('with %s is refused, and nothing is touched', async (_, { file, links }) => {
     const { live, into, component } = await arrange({ 'conf/a.cfg': 'mine' })
     const path = join(live, file).slice(1)
-    await writeTree(into, { [path]: 'theirs', [layoutFile]: layoutText({ owners: { [path]: 'root:root' }, links: Object.fromEntries(Object.entries(links).map(([name, target]) => [join(live, name).slice(1), target])) }) })
+    await writeFiles(into, { [path]: 'theirs', [layoutFile]: layoutText({ owners: { [path]: 'root:root' }, links: Object.fromEntries(Object.entries(links).map(([name, target]) => [join(live, name).slice(1), target])) }) })
     await expect(component('conf').restore(into, restoring({ force: true }))).rejects.toMatchObject({ code: 'COMPONENT_REFUSED', message: expect.stringContaining('outside of the configured paths') })
     expect(await readTree(join(live, 'conf'))).toEqual({ 'a.cfg': 'mine' })
   })
@@ -147,7 +148,7 @@ describe('a hostile archive', () => {
   it.each(['conf/link', 'conf/link/a.cfg'])('that would write %s through a link of its own is damage, and nothing is touched', async (file) => {
     const { live, into, component } = await arrange({ 'conf/a.cfg': 'mine' })
     const path = join(live, file).slice(1)
-    await writeTree(into, { [path]: 'theirs', [layoutFile]: layoutText({ owners: { [path]: 'root:root' }, links: { [join(live, 'conf/link').slice(1)]: join(live, 'conf') } }) })
+    await writeFiles(into, { [path]: 'theirs', [layoutFile]: layoutText({ owners: { [path]: 'root:root' }, links: { [join(live, 'conf/link').slice(1)]: join(live, 'conf') } }) })
     await expect(component('conf').restore(into, restoring({ force: true }))).rejects.toMatchObject({ code: 'DAMAGED', message: expect.stringContaining(join(live, file)) })
     expect(await readTree(join(live, 'conf'))).toEqual({ 'a.cfg': 'mine' })
   })

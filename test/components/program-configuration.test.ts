@@ -2,7 +2,8 @@ import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { createProgramConfiguration } from '../../src/components/program-configuration.ts'
-import { collecting, readTree, restoring, writeTree } from '../support/component-directories.ts'
+import { collecting, readTree, restoring } from '../support/component-directories.ts'
+import { writeFiles } from '../support/configuration-files.ts'
 import { needPrograms } from '../support/programs.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
@@ -32,7 +33,7 @@ describe.each(Object.entries(cases) as [keyof typeof cases, (typeof cases)[keyof
     const directory = await temporaryDirectory()
     const [live, into] = [join(directory, 'live'), join(directory, 'collected')]
     await Promise.all([mkdir(live), mkdir(into)])
-    await writeTree(live, files(live))
+    await writeFiles(live, files(live))
     return { directory, live, into, component: createProgramConfiguration(program, { configFile: join(live, main), now }) }
   }
 
@@ -66,7 +67,7 @@ describe('the command that has a program take its files over', () => {
     const directory = await temporaryDirectory()
     const [live, into] = [join(directory, 'live'), join(directory, 'collected')]
     await Promise.all([mkdir(live), mkdir(into)])
-    await writeTree(live, { 'haproxy.cfg': 'global\n' })
+    await writeFiles(live, { 'haproxy.cfg': 'global\n' })
     await symlink('/bin/false', join(directory, 'reload'))
     const with_ = (reload: string[]) => createProgramConfiguration('haproxy', { configFile: join(live, 'haproxy.cfg'), reload, now })
     await with_([]).collect(into, collecting())

@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process'
 import { readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import type { Encryption } from '../../src/domain/encryption.ts'
 import { createFileStore } from '../../src/stores/file-store.ts'
@@ -10,6 +8,7 @@ import { knownRepository, makeArchive, treeOf, writeTree } from '../support/arch
 import { temporaryDirectory } from '../support/cleanup.ts'
 import { componentsContext, directoryComponent } from '../support/components.ts'
 import { missingPrograms } from '../support/programs.ts'
+import { follow, onlyShellOf, withNames } from '../support/runbook.ts'
 
 const runbook = new URL('../../runbooks/components-by-hand.md', import.meta.url)
 const files = { 'prometheus.yml': 'global: {}\n', 'rules/größe.yml': 'groups: []\n', [`${'deep/'.repeat(40)}a.yml`]: 'x' }
@@ -45,20 +44,6 @@ async function archived(encryption: Encryption | undefined, keyFile: string) {
   const { recoveryPoint } = await makeArchive(store, componentsContext([directoryComponent('prometheus', source)], { encryption }))
   await rename(join(parent, 'repository'), join(parent, 'repo'))
   const target = join(parent, 'restored')
-  return { parent, target, script: await scriptOfRunbook({ recoveryPoint: recoveryPoint.id, target, keyFile }) }
-}
-
-/** The page's one block of shell, with this machine's names for those of the example: each has to be in it. */
-async function scriptOfRunbook(names: { recoveryPoint: string; target: string; keyFile: string }): Promise<string> {
-  const blocks = [...(await readFile(runbook, 'utf8')).matchAll(/^```sh\n([^]*?)^```$/gm)].map((match) => match[1] ?? '')
-  expect(blocks).toHaveLength(1)
-  const replaced: [string, string][] = [['20261121T051500Z-ab12cd34', names.recoveryPoint], ['T=/root/restored', `T='${names.target}'`], ['KEY=/root/key.txt', `KEY='${names.keyFile}'`]]
-  return replaced.reduce((script, [from, to]) => {
-    expect(script).toContain(from)
-    return script.replaceAll(from, to)
-  }, blocks[0] ?? '')
-}
-
-async function follow(script: string, cwd: string): Promise<string> {
-  return (await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', script], { cwd })).stdout
+  const names = [['20261121T051500Z-ab12cd34', recoveryPoint.id], ['T=/root/restored', `T='${target}'`], ['KEY=/root/key.txt', `KEY='${keyFile}'`]] as const
+  return { parent, target, script: withNames(onlyShellOf(await readFile(runbook, 'utf8')), names) }
 }

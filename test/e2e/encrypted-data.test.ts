@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process'
 import { mkdir, readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { noProgress } from '../../src/domain/progress.ts'
 import { reEncrypt } from '../../src/operations/re-encrypt/re-encrypt.ts'
@@ -16,6 +14,7 @@ import { makeBlocks } from '../support/blocks.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
 import { operationsOn, rejectionOf } from '../support/operations.ts'
 import { type TestPrometheus, missingPrograms, startTestPrometheus, waitForSamples } from '../support/prometheus.ts'
+import { follow, withNames } from '../support/runbook.ts'
 import { shipOnce } from '../support/shipping.ts'
 import { differences, restored, samplesOf, samplesUntil } from '../support/shipped-server.ts'
 
@@ -125,11 +124,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a repository with en
     const page = await readFile(runbook, 'utf8')
     const script = /## Open by hand[^]*?```sh\n([^]*?)^```$/m.exec(page)?.[1] ?? ''
     const names: [string, string][] = [['/etc/prom-dr/key.txt', identityFile], ['/var/lib/prometheus/metrics2', target], ['01KAJ3V9J8QZ5T6W7X8Y9ZABCD', ulid]]
-    const own = names.reduce((text, [from, to]) => {
-      expect(text).toContain(from)
-      return text.replaceAll(from, to)
-    }, script)
-    const { stdout } = await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', own], { cwd: parent })
+    const stdout = await follow(withNames(script, names), parent)
     const digests = stdout.match(/[0-9a-f]{64}/g) ?? []
     expect(digests, stdout).toHaveLength(2)
     expect(digests[0]).toBe(digests[1])

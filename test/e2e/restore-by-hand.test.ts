@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { createFileStore } from '../../src/stores/file-store.ts'
 import { makeBlocks } from '../support/blocks.ts'
@@ -9,6 +7,7 @@ import { temporaryDirectory } from '../support/cleanup.ts'
 import { operationsOn } from '../support/operations.ts'
 import { missingPrograms, startTestPrometheus, waitForSamples } from '../support/prometheus.ts'
 import { everySample } from '../support/restorable.ts'
+import { follow, onlyShellOf, withNames, withoutHost } from '../support/runbook.ts'
 
 const runbook = new URL('../../runbooks/restore-by-hand.md', import.meta.url)
 const blockSpanMs = 2 * 3_600_000
@@ -55,22 +54,6 @@ async function backedUpServer() {
   return { parent, recoveryPoint: recoveryPoint.id, endMs, samples }
 }
 
-/** The page's one block of shell, with this machine's names for those of the example: each has to be in it. */
-async function scriptOfRunbook(names: { recoveryPoint: string; target: string }): Promise<string> {
-  const blocks = [...(await readFile(runbook, 'utf8')).matchAll(/^```sh\n([^]*?)^```$/gm)].map((match) => match[1] ?? '')
-  expect(blocks).toHaveLength(1)
-  const replaced: [string, string][] = [
-    ['20261121T051500Z-ab12cd34', names.recoveryPoint],
-    ['T=/var/lib/prometheus/metrics2', `T='${names.target}'`],
-    ['chown -R prometheus:prometheus', 'chown -R "$(id -u):$(id -g)"'],
-    ['systemctl start prometheus', ''],
-  ]
-  return replaced.reduce((script, [from, to]) => {
-    expect(script).toContain(from)
-    return script.replaceAll(from, to)
-  }, blocks[0] ?? '')
-}
-
-async function follow(script: string, cwd: string): Promise<string> {
-  return (await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', script], { cwd })).stdout
+async function scriptOfRunbook({ recoveryPoint, target }: { recoveryPoint: string; target: string }): Promise<string> {
+  return withNames(withoutHost(onlyShellOf(await readFile(runbook, 'utf8')), target), [['20261121T051500Z-ab12cd34', recoveryPoint]])
 }

@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { temporaryDirectory } from '../support/cleanup.ts'
 import { missingPrograms, remoteWrite, startTestPrometheus } from '../support/prometheus.ts'
+import { follow, onlyShellOf, withNames, withoutHost } from '../support/runbook.ts'
 import { type Samples, differences, samplesOf } from '../support/shipped-server.ts'
 import { startWrittenServer } from '../support/written-server.ts'
 
@@ -39,24 +40,13 @@ describe.skipIf(missingPrograms('prometheus', 'jq', 'brotli', 'bash'))('runbooks
     await written.server.kill()
   })
 
-  async function follow(change: (script: string) => string = (script) => script): Promise<string> {
+  async function followed(change: (script: string) => string = (script) => script): Promise<string> {
     const parent = await temporaryDirectory('by-hand')
     const target = join(parent, 'metrics2')
     await mkdir(target)
     await promisify(execFile)('cp', ['-a', root, join(parent, 'repo')])
-    const blocks = [...page.matchAll(/^```sh\n([^]*?)^```$/gm)].map((match) => match[1] ?? '')
-    expect(blocks).toHaveLength(1)
-    const replaced: [string, string][] = [
-      ['20261121T051500Z-ab12cd34', recoveryPoint],
-      ['T=/var/lib/prometheus/metrics2', `T='${target}'`],
-      ['chown -R prometheus:prometheus', 'chown -R "$(id -u):$(id -g)"'],
-      ['systemctl start prometheus', ''],
-    ]
-    const script = replaced.reduce((text, [from, to]) => {
-      expect(text).toContain(from)
-      return text.replaceAll(from, to)
-    }, blocks[0] ?? '')
-    await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', change(script)], { cwd: parent })
+    const script = withNames(withoutHost(onlyShellOf(page), target), [['20261121T051500Z-ab12cd34', recoveryPoint]])
+    await follow(change(script), parent)
     return target
   }
 
@@ -68,7 +58,7 @@ describe.skipIf(missingPrograms('prometheus', 'jq', 'brotli', 'bash'))('runbooks
   }
 
   it('brings every sample back without prom-dr, from a checkpoint, parts and the out-of-order log', async () => {
-    const target = await follow()
+    const target = await followed()
     const listing = (await promisify(execFile)('find', [target, '-name', 'checkpoint.*'])).stdout
     expect(listing).toContain('checkpoint.')
     await expectEverything(target)
@@ -77,14 +67,14 @@ describe.skipIf(missingPrograms('prometheus', 'jq', 'brotli', 'bash'))('runbooks
   it('does so without brotli too', async () => {
     const inNode = /`(node -e '[^`]*)`/.exec(page)?.[1] ?? ''
     expect(inNode).toContain('createBrotliDecompress')
-    await expectEverything(await follow((script) => script.replaceAll('brotli -dc "$F"', inNode)))
+    await expectEverything(await followed((script) => script.replaceAll('brotli -dc "$F"', inNode)))
   })
 
   it('says so where a part, or a file of the checkpoint, is damaged', async () => {
     for (const pattern of ['*/wal/0*/*.br', '*/checkpoints/*/*.br']) {
       // All of them: which ones a replay needs depends on where the newest recovery point lies.
       const damage = `find repo -path '${pattern}' | while read -r f; do printf '\\377' | dd of="$f" bs=1 seek=$(($(stat -c %s "$f") / 2)) conv=notrunc status=none; done\n`
-      await expect(follow((script) => damage + script), pattern).rejects.toMatchObject({ code: 1 })
+      await expect(followed((script) => damage + script), pattern).rejects.toMatchObject({ code: 1 })
     }
   })
 })

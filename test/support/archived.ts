@@ -1,5 +1,5 @@
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { readFile, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { createPrometheusApi } from '../../src/integrations/prometheus/http-prometheus-api.ts'
 import { archive } from '../../src/operations/components/archive.ts'
 import type { ArchiveReport } from '../../src/operations/components/archive-report.ts'
@@ -12,6 +12,8 @@ import type { ObjectStore } from '../../src/stores/object-store.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { silentLogger } from '../../src/system/logger.ts'
 import { isDeadHere, ownerNames, thisProcess } from '../../src/system/machine.ts'
+
+export { writeFiles as writeTree } from './configuration-files.ts'
 
 const self = thisProcess()
 /** Nobody listens on the port of tcpmux: archives are made without a server. */
@@ -30,13 +32,6 @@ export function makeArchive(stores: ObjectStore | readonly NamedStore[], compone
     instance: 'prom-a', prometheus, repositories, components, self: more.self ?? self, ownerNames, isDead: (other) => isDeadHere(other, self), timezone: 'UTC',
     clock: systemClock, logger: silentLogger, signal: more.signal ?? new AbortController().signal, dataDir: undefined,
   }, { adopt: false, repositories: [] })
-}
-
-export async function writeTree(directory: string, files: Record<string, string>): Promise<void> {
-  for (const [path, text] of Object.entries(files)) {
-    await mkdir(dirname(join(directory, path)), { recursive: true })
-    await writeFile(join(directory, path), text)
-  }
 }
 
 /** Paths and texts of everything below it; empty where there is nothing. */
