@@ -36,6 +36,8 @@ export interface Lease {
   readonly number: number
   /** Puts the end off. @throws LEASE_LOST when another run has taken over */
   renew(): Promise<void>
+  /** Looks whether it is still held. @throws LEASE_LOST when another run has taken over */
+  check(): Promise<void>
   /** Gives it back; never throws for a lease that was lost. */
   release(): Promise<void>
 }
@@ -87,14 +89,15 @@ export async function acquireLease(request: LeaseRequest): Promise<Lease> {
   return {
     number,
     async renew() {
-      await requireOwnLease(own)
-      await putDocument(store, key, document((await store.now(signalOf(request))).getTime() + leaseDurationMs, null), request)
+      const [now] = await Promise.all([store.now(signalOf(request)), requireOwnLease(own)])
+      await putDocument(store, key, document(now.getTime() + leaseDurationMs, null), request)
     },
+    check: () => requireOwnLease(own),
     async release() {
       // Not by the run's signal, since an interrupted run gives its lease back too; but nobody waits long for a store that is gone.
       const brief = { ...own, signal: AbortSignal.timeout(releaseTimeoutMs) }
-      if (!(await isNewest(brief))) return
-      await putDocument(store, key, document(nowMs, (await store.now(signalOf(brief))).toISOString()), brief)
+      const [now, mine] = await Promise.all([store.now(signalOf(brief)), isNewest(brief)])
+      if (mine) await putDocument(store, key, document(nowMs, now.toISOString()), brief)
     },
   }
 }

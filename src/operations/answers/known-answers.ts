@@ -49,19 +49,21 @@ export async function collectKnownAnswers(api: PrometheusApi, request: CollectRe
     problems.add(`no known answers of ${what}: ${messageOf(error)}`)
     return undefined
   }
-  const taken = new Set<string>()
-  for (const window of request.windows) {
-    const names = (await persistently(() => api.labelValues('__name__', { ...window, ...signalOf(request) }), request.signal).catch(refused('series'))) ?? []
+  const namesIn = async (window: AnswerWindow) => (await persistently(() => api.labelValues('__name__', { ...window, ...signalOf(request) }), request.signal).catch(refused('series'))) ?? []
+  const namesOf = await Promise.all(request.windows.map((window) => limit(() => namesIn(window))))
+  const reading = request.windows.map((window, index) => {
+    const names = namesOf[index] ?? []
     const order = shuffled(names, random).sort((a, b) => Number(b === 'up') - Number(a === 'up'))
     const picks = Array.from({ length: window.series }, () => random())
     const chosen = order.slice(0, window.series)
-    const found = await Promise.all(chosen.map((name, at) => limit(() => readOneSeries(api, name, { window, pick: picks[at] ?? 0, request }))))
-    for (const series of found) {
-      if (series === 'dropped') answers.dropped += 1
-      else if (series !== undefined && !taken.has(keyOf(series))) {
-        taken.add(keyOf(series))
-        answers.series.push(series)
-      }
+    return chosen.map((name, at) => limit(() => readOneSeries(api, name, { window, pick: picks[at] ?? 0, request })))
+  })
+  const taken = new Set<string>()
+  for (const series of await Promise.all(reading.flat())) {
+    if (series === 'dropped') answers.dropped += 1
+    else if (series !== undefined && !taken.has(keyOf(series))) {
+      taken.add(keyOf(series))
+      answers.series.push(series)
     }
   }
   const asked = await Promise.all(request.queries.map((query) => limit(async () => {

@@ -44,18 +44,48 @@ export interface InventoryRequest {
   signal?: AbortSignal | undefined
 }
 
+/** What a repository tells before it is known what the server has. */
+export interface StoredAlready extends Pick<Inventory, 'previous' | 'newest'> {
+  /** Of all recovery points, oldest first. */
+  ids: readonly string[]
+  /** ULIDs of which anything was there. */
+  existing: ReadonlySet<string>
+  readPoint: ReadPoint
+}
+
+/** Undefined for a manifest that cannot be read: it names nothing that can be relied on; `verify` reports it. */
+export type ReadPoint = (id: string) => Promise<StoredRecoveryPoint | undefined>
+
+/** Reads ahead. Each manifest is read once: nobody else writes any while the lease of `backup` is held. */
+export async function readAhead(request: Omit<InventoryRequest, 'blocks'>): Promise<StoredAlready> {
+  const { store, instance } = request
+  const points = new Map<string, ReturnType<ReadPoint>>()
+  const readPoint: ReadPoint = (id) => {
+    const point = points.get(id) ?? readOrSkip(id, request)
+    points.set(id, point)
+    return point
+  }
+  const readPoints = async () => {
+    const { ids } = await listRecoveryPointIds(store, instance, request)
+    const newest = await newestReadable(ids, readPoint)
+    // Those that will be asked for their tiers.
+    await openTiers(ids, { ...request, readPoint })
+    return { ids, ...newest }
+  }
+  const [told, existing] = await Promise.all([readPoints(), listBlockUlids(store, request)])
+  return { ...told, existing, readPoint }
+}
+
 /**
  * Reads what is stored: the blocks that the newest recovery point names, and those of the server's blocks (and of the
  * blocks they were compacted from) that an unfinished backup left. Only blocks that are whole in the listing count.
  */
-export async function readInventory(request: InventoryRequest): Promise<Inventory> {
-  const { store, instance } = request
-  const { ids } = await listRecoveryPointIds(store, instance, request)
-  const { newest, previous } = await newestReadable(ids, request)
-  const inventory: Inventory = { stored: [], present: [], condemned: [], tiers: await openTiers(ids, request), previous, newest, warnings: [] }
+export async function readInventory(ahead: StoredAlready, request: InventoryRequest): Promise<Inventory> {
+  const { store } = request
+  const { ids, newest, previous, existing, readPoint } = ahead
+  const inventory: Inventory = { stored: [], present: [], condemned: [], tiers: await openTiers(ids, { ...request, readPoint }), previous, newest, warnings: [] }
   const named = new Map((previous?.blocks ?? []).map((block) => [block.ulid, block]))
   const local = new Map(request.blocks.map((block) => [block.meta.ulid, block]))
-  const existing = await listBlockUlids(store, request)
   const sources = request.blocks.filter((block) => block.meta.compaction.level > 1).flatMap((block) => block.meta.compaction.sources)
   const candidates = [...new Set([...named.keys(), ...local.keys(), ...sources])]
   const present = candidates.filter((ulid) => existing.has(ulid))
@@ -81,13 +111,14 @@ export async function readInventory(request: InventoryRequest): Promise<Inventor
 }
 
 type TierRequest = Omit<InventoryRequest, 'blocks'> & {
+  readPoint?: ReadPoint
   /** Whether a recovery point can stand for the one that is made; default: when it has a TSDB. */
   counts?(point: StoredRecoveryPoint): boolean
 }
 
 /** The tiers that no recovery point stands for yet. In each period the oldest is asked first: it is the likeliest to. */
 export async function openTiers(ids: readonly string[], request: TierRequest): Promise<Tier[]> {
-  const { counts = holdsTsdb } = request
+  const { counts = holdsTsdb, readPoint = (id: string) => readOrSkip(id, request) } = request
   const open: Tier[] = []
   const read = new Map<string, readonly Tier[]>()
   for (const tier of tiers) {
@@ -96,7 +127,7 @@ export async function openTiers(ids: readonly string[], request: TierRequest): P
     let served = false
     for (const id of inPeriod) {
       if (!read.has(id)) {
-        const point = await readOrSkip(id, request)
+        const point = await readPoint(id)
         read.set(id, point !== undefined && counts(point) ? point.tiers : [])
       }
       served = read.get(id)?.includes(tier) === true
@@ -108,18 +139,17 @@ export async function openTiers(ids: readonly string[], request: TierRequest): P
 }
 
 /** The newest recovery point that can be read, and the newest of these with a TSDB. */
-export async function newestReadable(ids: readonly string[], request: Omit<InventoryRequest, 'blocks'>): Promise<Pick<Inventory, 'newest' | 'previous'>> {
+export async function newestReadable(ids: readonly string[], readPoint: ReadPoint): Promise<Pick<Inventory, 'newest' | 'previous'>> {
   let newest: StoredRecoveryPoint | undefined
   for (const id of [...ids].reverse()) {
-    const point = await readOrSkip(id, request)
+    const point = await readPoint(id)
     newest ??= point
     if (point !== undefined && holdsTsdb(point)) return { newest, previous: point }
   }
   return { newest, previous: undefined }
 }
 
-/** A damaged manifest names nothing that can be relied on; `verify` reports it. */
-async function readOrSkip(id: string, request: Omit<InventoryRequest, 'blocks'>): Promise<StoredRecoveryPoint | undefined> {
+export async function readOrSkip(id: string, request: Pick<InventoryRequest, 'store' | 'instance' | 'signal'>): Promise<StoredRecoveryPoint | undefined> {
   try {
     return await readRecoveryPoint(request.store, request.instance, { id, signal: request.signal })
   } catch (error) {

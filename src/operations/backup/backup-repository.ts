@@ -16,7 +16,7 @@ import type { Logger } from '../../system/logger.ts'
 import { thanosMeta } from '../../tsdb/block-meta.ts'
 import type { FailedComponent, ReportedArchive } from '../components/archives-report.ts'
 import { awaitExpiries } from './await-expiries.ts'
-import { type Inventory, namedBlock, readInventory } from './backup-inventory.ts'
+import { type Inventory, type StoredAlready, namedBlock, readInventory } from './backup-inventory.ts'
 import type { Collection } from '../components/collect-components.ts'
 import { unchangedHead } from './head-reuse.ts'
 import type { RepositoryTiering } from './backup-context.ts'
@@ -30,6 +30,8 @@ export interface StoreRequest {
   store: ObjectStore
   tiering?: RepositoryTiering | undefined
   lease: Lease
+  /** What is stored there, begun to be read while the snapshot was taken. */
+  ahead: Promise<StoredAlready>
   /** Blocks, tiers and cost are filled in. */
   point: Omit<StoredRecoveryPoint, 'blocks' | 'head' | 'archives' | 'tiers' | 'cost'>
   blocks: readonly SnapshotBlock[]
@@ -70,7 +72,7 @@ const tidyTimeoutMs = 15_000
  */
 export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOutcome> {
   const { store, point, progress } = request
-  const inventory = await readInventory({ ...request, instance: point.instance, createdAt: point.createdAt })
+  const inventory = await readInventory(await request.ahead, { ...request, instance: point.instance, createdAt: point.createdAt })
   const plan = planBackup(request.blocks.map(serverBlock), inventory.stored, request.compactedSpanMs)
   const serverHead = typeof request.head === 'object' && 'meta' in request.head ? request.head : undefined
   const sameHead = serverHead && (await unchangedHead({ ...request, head: serverHead, externalLabels: point.source.externalLabels, previous: inventory.previous }))
@@ -172,7 +174,7 @@ async function upload(request: StoreRequest, block: SnapshotBlock, prefix: strin
  */
 async function checkFence(request: StoreRequest, point: StoredRecoveryPoint): Promise<void> {
   try {
-    await request.lease.renew()
+    await request.lease.check()
   } catch (error) {
     if (!hasCode(error, 'LEASE_LOST')) return
     await recheck(request, point).catch(async (damage: unknown) => {
@@ -183,9 +185,15 @@ async function checkFence(request: StoreRequest, point: StoredRecoveryPoint): Pr
 }
 
 async function recheck(request: StoreRequest, point: StoredRecoveryPoint): Promise<void> {
-  await recheckBlocks(request.store, point.blocks, request)
-  await recheckTombstones(request.store, point.instance, { ...request, blocks: point.blocks })
-  await recheckArchives(request.store, point, request)
+  await settleAll([
+    recheckBlocks(request.store, point.blocks, request),
+    recheckTombstones(request.store, point.instance, { ...request, blocks: point.blocks }),
+    recheckArchives(request.store, point, request),
+    recheckHead(request, point),
+  ])
+}
+
+async function recheckHead(request: StoreRequest, point: StoredRecoveryPoint): Promise<void> {
   if (point.head.kind !== 'block') return
   const missing = missingFile(point.head.block.files, await listFiles(request.store, headPrefix(point.instance, point.head.block.ulid), request))
   if (missing === undefined) return

@@ -7,6 +7,7 @@ import { encodeKnownAnswers } from '../../repository/known-answers-codec.ts'
 import { sealAnswers } from '../../repository/sealed-answers.ts'
 import { readKnownAnswers } from '../answers/backup-answers.ts'
 import type { BackupContext } from './backup-context.ts'
+import { type StoredAlready, readAhead } from './backup-inventory.ts'
 import { type Participant, firstOf, keepLeases, openParticipants, releaseQuietly } from './backup-participants.ts'
 import type { BackupReport, BackupRequest } from './backup-report.ts'
 import { type StoreOutcome, storeRecoveryPoint } from './backup-repository.ts'
@@ -49,23 +50,66 @@ export async function backup(context: BackupContext, request: BackupRequest): Pr
   try {
     const dead = await removeDeadSnapshots(facts.dataDir, context.isDead)
     for (const name of dead.removed) context.logger.warn({ name }, 'removed the snapshot of a backup that was killed')
-    // Before the snapshot: a restore to the moment of the recovery point must not bring back what was configured after it.
-    return await withCollection({ ...context, watch }, async (collection) => {
-      const made = await makeRecoveryPoint({ context, request, facts, watch, participants, failed, startedAtMs, collection })
-      await dead.forget()
-      return summarizeBackup({ context, request, facts, watch, failed, collection, ...made, warnings: [...dead.warnings, ...made.warnings] })
-    })
+    const run = { context, request, facts, watch, participants, failed, startedAtMs }
+    const asking = askFirst(run)
+    // It is told where it is waited for.
+    asking.catch(() => undefined)
+    try {
+      // Before the snapshot: a restore to the moment of the recovery point must not bring back what was configured after it.
+      return await withCollection({ ...context, watch }, async (collection) => {
+        const made = await makeRecoveryPoint({ ...run, collection }, await asking)
+        await dead.forget()
+        return summarizeBackup({ context, request, facts, watch, failed, collection, ...made, warnings: [...dead.warnings, ...made.warnings] })
+      })
+    } finally {
+      await asking.catch(() => undefined)
+    }
   } finally {
     stopKeeping()
     for (const participant of participants) await releaseQuietly(context, participant)
   }
 }
 
+interface HeadInStream {
+  kind: 'wal'
+  generations: Map<string, string>
+}
+
+interface Asked {
+  answers: KnownAnswers
+  problems: string[]
+  inStream: HeadInStream | undefined
+}
+
+/** What is asked of the server and the repositories before the snapshot, while components are collected. */
+async function askFirst(run: Omit<Run, 'collection'>): Promise<Asked> {
+  const { context, request, watch } = run
+  const [{ answers, problems }, inStream] = await Promise.all([
+    watch.time('read known answers', () => readKnownAnswers(context, run)),
+    request.head === 'auto' ? watch.time('look at the shipped WAL', () => generationWithHead(run)) : undefined,
+  ])
+  return { answers, problems, inStream }
+}
+
+/** While the server writes the snapshot, the repositories are read. */
+async function makeRecoveryPoint(run: Run, asked: Asked) {
+  const { context, participants } = run
+  const { instance, clock, settings } = context
+  const over = new AbortController()
+  const signal = AbortSignal.any([context.signal, over.signal])
+  const ahead = new Map(participants.map(({ name, store }) => [name, readAhead({ store, instance, createdAt: clock.now().getTime(), timezone: settings.timezone, signal })]))
+  // Told where each repository stores.
+  for (const reading of ahead.values()) reading.catch(() => undefined)
+  try {
+    return await storeSnapshot(run, { ...asked, ahead })
+  } finally {
+    over.abort()
+  }
+}
+
 /** Whatever happens, the snapshot is gone when this ends. */
-async function makeRecoveryPoint(run: Run) {
+async function storeSnapshot(run: Run, { answers, problems, inStream, ahead }: Asked & Pick<Made, 'ahead'>) {
   const { context, facts, watch } = run
-  const { answers, problems } = await watch.time('read known answers', () => readKnownAnswers(context, run))
-  const inStream = run.request.head === 'auto' ? await watch.time('look at the shipped WAL', () => generationWithHead(run)) : undefined
   const skipHead = run.request.head === 'never' || inStream !== undefined
   const snapshot = await watch.time('snapshot', () => takeSnapshot({ ...context, dataDir: facts.dataDir, skipHead }))
   try {
@@ -77,7 +121,7 @@ async function makeRecoveryPoint(run: Run) {
     const coveredUntilMs = Math.max(...all.map((block) => block.meta.maxTime - 1), Number.NEGATIVE_INFINITY)
     const confirmed = await watch.time('confirm known answers', () => confirmKnownAnswers(context.prometheus, answers, { externalLabels: facts.source.externalLabels, coveredUntilMs, signal: context.signal }))
     const check = new SourceCheck()
-    const outcomes = await watch.time('store', () => storeEverywhere(run, { createdAt, blocks, head, maxTime, answers: confirmed, check }))
+    const outcomes = await watch.time('store', () => storeEverywhere(run, { createdAt, blocks, head, maxTime, answers: confirmed, check, ahead }))
     return { outcomes, answers: confirmed, damagedAtSource: [...damaged, ...check.findings(all)], warnings: [...problems, ...snapshot.warnings] }
   } finally {
     await watch.time('remove snapshot', () => snapshot.remove())
@@ -85,7 +129,7 @@ async function makeRecoveryPoint(run: Run) {
 }
 
 /** Where every repository has the log of what is in memory, by its own positions, the snapshot need not write it: the generation in each. */
-async function generationWithHead(run: Run): Promise<{ kind: 'wal'; generations: Map<string, string> } | undefined> {
+async function generationWithHead(run: Omit<Run, 'collection'>): Promise<HeadInStream | undefined> {
   const { context, facts, participants } = run
   const { instance, self, clock, settings, signal } = context
   const bound = await newestInOrderMs(facts.dataDir)
@@ -101,10 +145,12 @@ async function generationWithHead(run: Run): Promise<{ kind: 'wal'; generations:
 interface Made {
   createdAt: Date
   blocks: SnapshotBlock[]
-  head: SnapshotBlock | 'empty' | 'omitted' | { kind: 'wal'; generations: Map<string, string> }
+  head: SnapshotBlock | 'empty' | 'omitted' | HeadInStream
   maxTime: number | null
   answers: KnownAnswers
   check: SourceCheck
+  /** By repository. */
+  ahead: ReadonlyMap<string, Promise<StoredAlready>>
 }
 
 async function storeEverywhere(run: Run, made: Made): Promise<Map<string, StoreOutcome>> {
@@ -119,7 +165,7 @@ async function storeEverywhere(run: Run, made: Made): Promise<Map<string, StoreO
   await Promise.all(run.participants.map(async ({ name, store, tiering, lease }) => {
     try {
       outcomes.set(name, await storeRecoveryPoint({
-        store, tiering, lease, limit,
+        store, tiering, lease, limit, ahead: made.ahead.get(name) as Promise<StoredAlready>,
         point: {
           id, instance: context.instance, createdAt: made.createdAt.getTime(), source: facts.source, knownAnswers,
           minTime: all.length === 0 ? null : Math.min(...all.map((block) => block.meta.minTime)),

@@ -13,7 +13,7 @@ import type { FailedComponent, ReportedArchive } from './archives-report.ts'
 import { awaitExpiries } from '../backup/await-expiries.ts'
 import type { RepositoryTiering } from '../backup/backup-context.ts'
 import { lockManifest, lockNamed } from '../expire/lock-recovery-point.ts'
-import { newestReadable, openTiers } from '../backup/backup-inventory.ts'
+import { newestReadable, openTiers, readOrSkip } from '../backup/backup-inventory.ts'
 import { type ArchiveRequest, planArchives, recheckArchives, storeArchives } from './store-archives.ts'
 
 export interface ComponentsRequest extends Omit<ArchiveRequest, 'newest'> {
@@ -46,7 +46,7 @@ const tidyTimeoutMs = 15_000
 export async function storeComponents(request: ComponentsRequest): Promise<ArchivedPoint> {
   const { store, instance, recoveryPoint: id, lease, signal } = request
   const { ids } = await listRecoveryPointIds(store, instance, { signal })
-  const { newest } = await newestReadable(ids, request)
+  const { newest } = await newestReadable(ids, (id) => readOrSkip(id, request))
   // A recovery point with a TSDB stands for the components of its hour, too.
   const tiers = await openTiers(ids, { ...request, counts: () => true })
   const identity = await readIdentity(store, instance, { signal })

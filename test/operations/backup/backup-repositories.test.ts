@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { backupExitCode } from '../../../src/cli/commands/backup.ts'
+import { PromDrError } from '../../../src/errors.ts'
 import { deletionDelayMs, deletionMarginMs } from '../../../src/repository/deletion-marks.ts'
 import { readRecoveryPoints } from '../../../src/repository/recovery-points.ts'
 import { type MemoryStore, createMemoryStore } from '../../../src/stores/memory-store.ts'
@@ -17,6 +18,12 @@ import { type TestPrometheus, missingPrograms, startTestPrometheus, waitFor } fr
 
 const settings = { knownAnswers: { series: 0, samplesPerSeries: 1, queries: [] } }
 const startMs = Math.floor(Date.now() / 7_200_000 - 6) * 7_200_000
+
+/** A listing that says nothing until nobody waits for it any more. */
+async function* untilAborted(signal: AbortSignal | undefined): AsyncGenerator<string> {
+  await new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve()))
+  signal?.throwIfAborted()
+}
 
 describe.skipIf(missingPrograms('prometheus', 'promtool'))('backups and their repositories', () => {
   let server: TestPrometheus
@@ -54,6 +61,27 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('backups and their re
     expect(await listSnapshots(made.dataDir)).toEqual(snapshots)
     release()
     expect(await first).toMatchObject({ repositories: [{ ok: true }] })
+    expect(await on(plain).backup()).toMatchObject({ repositories: [{ ok: true }] })
+  })
+
+  it('read what is stored while the server writes its snapshot', async () => {
+    const plain = createMemoryStore()
+    await on(plain).backup()
+    const store = createFaultyStore(plain, [])
+    const asked = (what: string) => store.calls.some(({ key }) => key.includes(what))
+    const patient = { ...server.api, takeSnapshot: async (options: Parameters<typeof server.api.takeSnapshot>[0]) => {
+      await waitFor(async () => asked('/recovery-points/2') && asked('blocks/'), { what: 'the manifest and the blocks being looked at' })
+      return server.api.takeSnapshot(options)
+    } }
+    expect(await operationsOn(patient, store, { settings }).backup({ head: 'always' })).toMatchObject({ repositories: [{ ok: true, uploadedBlocks: 0, reusedBlocks: made.blocks.length }] })
+  })
+
+  it('end with the server\'s own refusal of a snapshot, whatever the repository that is read meanwhile does', async () => {
+    const plain = createMemoryStore()
+    await on(plain).backup()
+    const silent: ObjectStore = { ...plain, listFolders: (prefix, options) => (prefix === 'blocks/' ? untilAborted(options?.signal) : plain.listFolders(prefix, options)) }
+    const refusing = { ...server.api, takeSnapshot: () => Promise.reject(new PromDrError('PROMETHEUS_UNREACHABLE', 'gone')) }
+    expect(await rejectionOf(operationsOn(refusing, silent, { settings }).backup({ head: 'always' }))).toMatchObject({ code: 'PROMETHEUS_UNREACHABLE', message: 'gone' })
     expect(await on(plain).backup()).toMatchObject({ repositories: [{ ok: true }] })
   })
 
