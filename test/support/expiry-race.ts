@@ -190,7 +190,7 @@ export async function raceExpiries(seed: string, { calls = 2_500 } = {}): Promis
 const bodyOf = (path: string) => Buffer.from(path.repeat(3))
 
 /** What a block's files hold, without a disk: their order in time is the race's alone. */
-const memoryBodies = {
+export const memoryBodies = {
   body: (_block: SnapshotBlock, file: { path: string; sizeBytes: number }) => ({
     sizeBytes: file.sizeBytes,
     async *open() {
@@ -208,7 +208,7 @@ function tombstonesOf(nth: number): Buffer {
 }
 
 /** A server whose blocks come and go; sometimes older ones are back, as after a restore. */
-function createServer(instance: string, race: Race) {
+export function createServer(instance: string, race: Race) {
   let newest = 4
   let heads = 0
   const block = (nth: number): SnapshotBlock => {

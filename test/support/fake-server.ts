@@ -8,6 +8,7 @@ import { newUlid } from '../../src/domain/ulid.ts'
 import type { RepositoryTiering } from '../../src/operations/backup/backup-context.ts'
 import { type StoreOutcome, type StoreRequest, storeRecoveryPoint } from '../../src/operations/backup/backup-repository.ts'
 import type { SnapshotBlock } from '../../src/operations/backup/snapshot-block.ts'
+import type { Collection } from '../../src/operations/components/collect-components.ts'
 import { SourceCheck } from '../../src/operations/backup/source-check.ts'
 import { readOrCreateFormat } from '../../src/repository/format.ts'
 import { clearDeadIntents } from '../../src/repository/intents.ts'
@@ -51,6 +52,8 @@ export interface FakeBackup {
   /** In the place of the files' own: what the bodies are read from. */
   check?: Pick<SourceCheck, 'body'>
   tiering?: RepositoryTiering
+  /** Components that go with it. */
+  collection?: Collection
 }
 
 /** One backup of a server that need not exist, into one repository, with everything that a real one does there. */
@@ -64,7 +67,7 @@ export async function backUp(store: ObjectStore, backup: FakeBackup): Promise<St
     const { blocks: _, head: _head, tiers: _tiers, cost: _cost, archives: _archives, ...point } = storedRecoveryPoint({ instance, createdAt: clock.now().getTime(), id: recoveryPointId(clock.now(), backup.random) })
     return await storeRecoveryPoint({
       store, lease, point, startedAtMs, tiering: backup.tiering,
-      blocks: backup.blocks, head: backup.head, check: backup.check ?? new SourceCheck(), collection: { collected: [], failed: [], warnings: [] }, place: undefined,
+      blocks: backup.blocks, head: backup.head, check: backup.check ?? new SourceCheck(), collection: backup.collection ?? { collected: [], failed: [], warnings: [], inTurn: pLimit(1) }, place: undefined,
       compactedSpanMs: 24 * hourMs, timezone: 'UTC', now: () => clock.now(), sleep: (durationMs: number) => clock.sleep(durationMs, signal),
       limit: pLimit(2), progress: noProgress, logger: silentLogger, signal,
     } as unknown as StoreRequest)

@@ -19,6 +19,8 @@ interface Parked {
 const hourMs = 3_600_000
 /** A request that is under way is done within this, whatever else happens. */
 const longestRequestMs = 30_000
+/** Of the machine that runs the test. */
+const longestWorkMs = 60_000
 
 /**
  * Actors on one store under one simulated clock, where every call waits until it is chosen: any order that real hosts and a real
@@ -133,7 +135,7 @@ export class Race {
   /** Lets one call happen after the other, until nobody is left or `enough` says so. */
   async run(enough: () => boolean): Promise<void> {
     while (!enough()) {
-      await settled()
+      await this.#settled()
       if (this.failures.length > 0) throw this.failures[0]
       const calls = [...this.#parked].filter(({ verb, dueMs }) => verb !== 'sleep' || dueMs <= this.nowMs)
       if (calls.length === 0) {
@@ -157,6 +159,18 @@ export class Race {
     }
   }
 
+  /** Every actor waits for its turn; until then those that work on files or with keys are left alone. */
+  async #settled(): Promise<void> {
+    await settled()
+    for (const deadline = performance.now() + longestWorkMs; performance.now() < deadline; ) {
+      const waiting = new Set([...this.#parked].map(({ actor }) => actor))
+      if ([...this.#alive].every((actor) => waiting.has(actor))) return
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    const waiting = new Set([...this.#parked].map(({ actor }) => actor))
+    throw new Error(`these do not come to wait: ${[...this.#alive].filter((actor) => !waiting.has(actor)).join(', ')}`)
+  }
+
   #park(actor: string, verb: Parked['verb'], key: string, dueMs: number): Promise<void> {
     return new Promise((resume) => void this.#parked.add({ actor, verb, key, sinceMs: this.nowMs, dueMs, resume }))
   }
@@ -165,7 +179,7 @@ export class Race {
 /** A host may be paused, and an upload may take days; but not the request that removes, marks or commits. */
 function mayWait({ verb, key, actor }: Parked): boolean {
   if (actor.startsWith('ship') || actor.startsWith('restore')) return verb === 'sleep'
-  if (actor.startsWith('expire')) return verb !== 'delete' && verb !== 'put' && verb !== 'create'
+  if (actor.startsWith('expire') || actor.startsWith('re-encrypt')) return verb !== 'delete' && verb !== 'put' && verb !== 'create'
   return (verb === 'create' || verb === 'put') && /^blocks\/|\/heads\//.test(key)
 }
 

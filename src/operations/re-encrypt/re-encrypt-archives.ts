@@ -7,10 +7,10 @@ import { type ScratchOptions, withPrivateScratch } from '../../packing/scratch-d
 import { fileBody, removeFile, writeNewFile } from '../../packing/write-file.ts'
 import { keyOfArchive, missingOfArchive, openArchive, storeArchive } from '../../repository/archives.ts'
 import { recoveryPointKey } from '../../repository/layout.ts'
-import type { Lease } from '../../repository/lease.ts'
 import { type Manifest, listRecoveryPointIds, readManifest, rewriteManifest } from '../../repository/recovery-points.ts'
 import { openAnswers, sealAnswers } from '../../repository/sealed-answers.ts'
 import type { ObjectStore } from '../../stores/object-store.ts'
+import type { HeldLeases } from './held-leases.ts'
 import type { ReEncryptedRepository } from './re-encrypt-report.ts'
 
 export interface ReEncryptArchivesRequest {
@@ -21,7 +21,7 @@ export interface ReEncryptArchivesRequest {
   data: boolean
   scratch: ScratchOptions
   /** Of backup and of expire: while they are held nobody else writes or removes manifests and archives of the instance. */
-  leases: readonly Lease[]
+  leases: HeldLeases
   result: ReEncryptedRepository
   signal: AbortSignal
 }
@@ -79,7 +79,9 @@ async function replaceArchive(request: ReEncryptArchivesRequest, of: { manifests
     await rewrite(request, manifest)
   }
   result.archives += 1
-  if (!unreadable) await store.delete([keyOfArchive(instance, { component: archive.component, stored: storedOf(old) })], { signal })
+  if (unreadable) return
+  await request.leases.confirm()
+  await store.delete([keyOfArchive(instance, { component: archive.component, stored: storedOf(old) })], { signal })
 }
 
 /** What another recovery point already names of the same content for the same readers. */
@@ -129,7 +131,7 @@ async function replaceAnswers(request: ReEncryptArchivesRequest, manifest: Manif
 }
 
 async function rewrite({ store, leases, result, signal }: ReEncryptArchivesRequest, manifest: Manifest): Promise<void> {
-  for (const lease of leases) await lease.renew()
+  await leases.confirm()
   await rewriteManifest(store, manifest, { signal })
   result.manifests += 1
 }

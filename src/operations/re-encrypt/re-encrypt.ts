@@ -1,4 +1,3 @@
-import { setInterval } from 'node:timers'
 import pLimit from 'p-limit'
 import type { Encryption } from '../../domain/encryption.ts'
 import type { Progress } from '../../domain/progress.ts'
@@ -6,11 +5,12 @@ import { PromDrError, hasCode, messageOf } from '../../errors.ts'
 import type { ScratchOptions } from '../../packing/scratch-directory.ts'
 import { isDataKey } from '../../repository/data-keys.ts'
 import { readFormat, recordRecipients } from '../../repository/format.ts'
-import { type Holder, type Lease, acquireLease, leaseRenewalMs } from '../../repository/lease.ts'
+import type { Holder } from '../../repository/lease.ts'
 import { listInstances } from '../../repository/recovery-points.ts'
 import type { ObjectStore } from '../../stores/object-store.ts'
 import type { Logger } from '../../system/logger.ts'
 import { chooseRepositories } from '../backup/backup-context.ts'
+import { withHeldLeases } from './held-leases.ts'
 import { reEncryptArchives } from './re-encrypt-archives.ts'
 import type { ReEncryptReport, ReEncryptRequest, ReEncryptedRepository } from './re-encrypt-report.ts'
 
@@ -69,7 +69,7 @@ async function reEncryptRepository(context: ReEncryptContext & { encryption: Enc
   const { encryption, signal } = context
   await readFormat(store, { signal })
   for (const instance of await listInstances(store, { signal })) {
-    await withLeases(context, { store, instance }, (leases) => reEncryptArchives({ ...context, store, instance, leases, result }))
+    await withHeldLeases({ ...context, store, instance }, (leases) => reEncryptArchives({ ...context, store, instance, leases, result }))
   }
   // Data objects are never named by what they are sealed for: they need no lease, and backups and shipping go on meanwhile.
   if (encryption.recipients.length > 0) await resealData(context, store, result)
@@ -100,20 +100,4 @@ async function resealData(context: ReEncryptContext, store: ResealingStore, resu
   })))
   signal.throwIfAborted()
   if (failure !== undefined) throw failure
-}
-
-/** While manifests are rewritten no backup commits one and no expiry removes one. @throws LOCKED */
-async function withLeases(context: ReEncryptContext, of: { store: ObjectStore; instance: string }, work: (leases: readonly Lease[]) => Promise<void>): Promise<void> {
-  const { self: holder, isDead, logger, signal } = context
-  const leases: Lease[] = []
-  let renewal: NodeJS.Timeout | undefined
-  try {
-    for (const verb of ['backup', 'expire'] as const) leases.push(await acquireLease({ ...of, verb, holder, isDead, signal }))
-    renewal = setInterval(() => leases.forEach((lease) => void lease.renew().catch((error: unknown) => logger.warn({ store: of.store.url, error: messageOf(error) }, 'a lease could not be renewed'))), leaseRenewalMs)
-    renewal.unref()
-    await work(leases)
-  } finally {
-    clearInterval(renewal)
-    for (const lease of leases) await lease.release().catch((error: unknown) => logger.warn({ store: of.store.url, error: messageOf(error) }, 'the lease could not be given back: it runs out by itself'))
-  }
 }
