@@ -1,10 +1,9 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { encodeRecord } from '../src/tsdb/wal/record-codec.ts'
-import { WalWriter } from '../src/tsdb/wal/wal-writer.ts'
 import { ownMetric, startBenchPrometheus } from './bench-prometheus.ts'
 import { configFile, promDrCommand, promDrConfig } from './contenders/prom-dr.ts'
 import { type Destination, emptyDestination } from './destination.ts'
+import { headSeries, writeLargeHead } from './large-head.ts'
 import { dropCaches, median } from './measure.ts'
 import type { Target } from './results.ts'
 
@@ -30,8 +29,6 @@ export interface ReplayOptions {
   say(line: string): void
 }
 
-const seriesCount = 100_000
-const scrapeIntervalMs = 15_000
 /** What 100,000 series log in ten seconds. */
 const partBytes = '600KB'
 
@@ -41,8 +38,8 @@ export async function measureReplay({ workDir, destinations, scrapes, rounds, sa
   await rm(workDir, { recursive: true, force: true })
   const dataDir = join(workDir, 'data')
   await mkdir(dataDir, { recursive: true })
-  say(`replay: writing ${seriesCount} series with ${scrapes} samples each`)
-  await writeLog(join(dataDir, 'wal'), scrapes)
+  say(`replay: writing ${headSeries} series with ${scrapes} samples each`)
+  await writeLargeHead(join(dataDir, 'wal'), scrapes)
   for (const { title, destination } of destinations) {
     await emptyDestination(destination)
     const prometheus = await startBenchPrometheus(workDir, dataDir)
@@ -56,7 +53,7 @@ export async function measureReplay({ workDir, destinations, scrapes, rounds, sa
     } finally {
       await prometheus.stop()
     }
-    const result: ReplayResult = { destination: title, series: seriesCount, samples: seriesCount * scrapes, parts, restoreMs: [], replayMs: [], peakRssBytes: 0 }
+    const result: ReplayResult = { destination: title, series: headSeries, samples: headSeries * scrapes, parts, restoreMs: [], replayMs: [], peakRssBytes: 0 }
     for (let round = 0; round < rounds; round += 1) {
       say(`replay, ${title}: round ${round + 1} of ${rounds}`)
       await dropCaches()
@@ -89,29 +86,6 @@ export function renderReplay(results: readonly ReplayResult[]): string {
   if (first === undefined) return ''
   const rows = results.map(({ destination, parts, restoreMs, replayMs, peakRssBytes }) => `| ${destination} | ${parts} | ${seconds(restoreMs)} | ${seconds(replayMs)} | ${(median(restoreMs) / median(replayMs)).toFixed(2)} | ${(peakRssBytes / 1e6).toFixed(0)} MB |`)
   return `\n## Bringing back a head from its log\n\n${first.series.toLocaleString('en')} series, ${(first.samples / 1e6).toFixed(1)} million samples, shipped in parts of ten seconds; median of ${first.restoreMs.length}.\n\n| from | parts | fetch, check and cut | Prometheus's replay | ratio | peak memory |\n|---|---|---|---|---|---|\n${rows.join('\n')}\n`
-}
-
-/** The log of a server that scraped that often. */
-async function writeLog(directory: string, scrapes: number): Promise<void> {
-  const writer = new WalWriter(directory)
-  const range = (from: number, count: number) => Array.from({ length: count }, (_, at) => from + at)
-  for (let from = 0; from < seriesCount; from += 1000) {
-    const series = range(from, 1000).map((n) => ({ ref: n + 1, labels: [['__name__', `metric_${n % 500}`], ['instance', `host-${Math.floor(n / 500)}:9100`], ['job', 'node']] as [string, string][] }))
-    await writer.append(encodeRecord({ type: 'series', series }))
-  }
-  const startMs = Date.now() - scrapes * scrapeIntervalMs
-  const value = new DataView(new ArrayBuffer(8))
-  for (let round = 0; round < scrapes; round += 1) {
-    for (let from = 0; from < seriesCount; from += 500) {
-      const samples = range(from, 500).map((n) => {
-        // Counters at speeds of their own.
-        value.setFloat64(0, Math.floor(n * 3.7 + round * ((n % 7) + 1) * 13))
-        return { ref: n + 1, timestampMs: startMs + round * scrapeIntervalMs + (from % 14_000), startTimestampMs: 0, valueBits: value.getBigUint64(0) }
-      })
-      await writer.append(encodeRecord({ type: 'samples', samples }))
-    }
-  }
-  await writer.close()
 }
 
 function seconds(values: readonly number[]): string {
