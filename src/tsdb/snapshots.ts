@@ -1,4 +1,5 @@
-import { open, readFile, readdir, rename, rm, stat } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PromDrError, systemCode } from '../errors.ts'
 import { listSnapshots, ownNamePrefix } from './data-directory.ts'
@@ -39,6 +40,12 @@ export async function announceSnapshot(dataDir: string, announcement: { id: stri
   const path = join(dataDir, `${requestPrefix}${announcement.id}.json`)
   await writeDurableNote(path, { taker: announcement.taker, before: announcement.before })
   return path
+}
+
+/** Whether an announcement could be written, found by writing a file and removing it. @throws DATA_DIR_UNREADABLE, DISK_FULL, FILE_SYSTEM */
+export async function tryToNote(dataDir: string): Promise<void> {
+  const path = join(dataDir, `${ownNamePrefix}try-${randomUUID()}`)
+  await onDataFile(dataDir, writeFile(path, '', { flag: 'wx' }).then(() => rm(path, { force: true })))
 }
 
 export async function withdrawAnnouncement(path: string): Promise<void> {

@@ -6,6 +6,7 @@ import { PromDrError } from '../../errors.ts'
 import type { PrometheusApi } from '../../integrations/prometheus/prometheus-api.ts'
 import { directoryFacts, sameDirectory } from '../../tsdb/data-directory-access.ts'
 import { directoryContents, listBlocks } from '../../tsdb/data-directory.ts'
+import { tryToNote } from '../../tsdb/snapshots.ts'
 
 /** What a backup has to know of its server before it starts. */
 export interface ServerFacts {
@@ -68,6 +69,19 @@ export async function readServerFacts(request: SourceRequest): Promise<ServerFac
       flags,
     },
   }
+}
+
+/**
+ * What a snapshot needs is looked at before anything is written anywhere: a backup that is refused has not even taken its name.
+ * @throws ADMIN_API_DISABLED, DATA_DIR_UNREADABLE, DISK_FULL
+ */
+export async function requireSnapshots({ source, dataDir }: ServerFacts, url: string): Promise<void> {
+  if (source.flags['web.enable-admin-api'] === 'false') {
+    throw new PromDrError('ADMIN_API_DISABLED', `Prometheus at ${url} runs without its admin API`, {
+      hint: 'start it with --web.enable-admin-api (Debian: ARGS in /etc/default/prometheus): without it there are no snapshots',
+    })
+  }
+  await tryToNote(dataDir)
 }
 
 /**

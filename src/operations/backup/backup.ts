@@ -12,7 +12,7 @@ import { type Participant, firstOf, keepLeases, openParticipants, releaseQuietly
 import type { BackupReport, BackupRequest } from './backup-report.ts'
 import { type StoreOutcome, storeRecoveryPoint } from './backup-repository.ts'
 import { removeDeadSnapshots, takeSnapshot } from './backup-snapshot.ts'
-import { type ServerFacts, readServerFacts } from './backup-source.ts'
+import { type ServerFacts, readServerFacts, requireSnapshots } from './backup-source.ts'
 import { summarizeBackup } from './backup-summary.ts'
 import { streamCoversHead } from './head-coverage.ts'
 import { type Collection, withCollection } from '../components/collect-components.ts'
@@ -45,6 +45,7 @@ export async function backup(context: BackupContext, request: BackupRequest): Pr
   const startedAtMs = clock.now().getTime()
   const failed = new Map<string, unknown>()
   const facts = await watch.time('ask the server', () => readServerFacts({ ...context, configuredDataDir: context.dataDir, hostname: context.self.hostname }))
+  await requireSnapshots(facts, context.prometheus.url)
   const participants = await watch.time('open repositories', () => openParticipants(context, { ...request, failed, identityFor: async () => ({ hostname: facts.source.hostname, dataDir: facts.source.dataDir, externalLabels: facts.source.externalLabels }) }))
   const stopKeeping = keepLeases(context, participants)
   try {
