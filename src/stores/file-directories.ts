@@ -1,4 +1,4 @@
-import { mkdir, rmdir } from 'node:fs/promises'
+import { lstat, mkdir, rmdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import pLimit from 'p-limit'
 import { systemCode } from '../errors.ts'
@@ -60,6 +60,23 @@ export function createDurableDirectories(root: string): DurableDirectories {
   }
 
   return { ensure, forget, removeEmpty }
+}
+
+/** The directory and those above it that are not there, the innermost first. */
+export async function missingDirectories(directory: string): Promise<string[]> {
+  const missing: string[] = []
+  for (let each = directory; each !== dirname(each) && !(await isThere(each)); each = dirname(each)) missing.push(each)
+  return missing
+}
+
+/** Removes directories, each of which lies in the next, up to one that is not empty. */
+export async function removeDirectories(innermostFirst: readonly string[]): Promise<void> {
+  for (const directory of innermostFirst) if (!(await removedOrGone(directory))) return
+}
+
+/** What cannot be looked at is somebody's. */
+async function isThere(path: string): Promise<boolean> {
+  return lstat(path).then(() => true, (error: unknown) => systemCode(error) !== 'ENOENT')
 }
 
 /** True when the directory is not there afterwards. */

@@ -7,7 +7,7 @@ import { type Clock, systemClock } from '../system/clock.ts'
 import { syncPath } from '../system/sync-path.ts'
 import { readBody } from './body-reader.ts'
 import { commitExclusive, hasNoLinks } from './file-commit.ts'
-import { createDurableDirectories } from './file-directories.ts'
+import { createDurableDirectories, missingDirectories, removeDirectories } from './file-directories.ts'
 import { fileError, unlessMissing } from './file-errors.ts'
 import { listFileFolders, listFiles } from './file-list.ts'
 import { createFilePaths, temporaryFolder } from './file-paths.ts'
@@ -125,6 +125,22 @@ export function createFileStore(options: FileStoreOptions): ObjectStore {
   }
 
   async function probe(prefix: string): Promise<StoreCapabilities> {
+    const missing = await missingDirectories(temporaryDirectory)
+    try {
+      return await tryLinks(prefix)
+    } finally {
+      if (missing.length > 0) await removeMade(missing)
+    }
+  }
+
+  /** Who only looks whether it could be written makes no repository. */
+  async function removeMade(made: readonly string[]): Promise<void> {
+    prepared = undefined
+    directories.forget(temporaryDirectory)
+    await removeDirectories(made).catch((error: unknown) => Promise.reject(fileError(error, 'remove', root)))
+  }
+
+  async function tryLinks(prefix: string): Promise<StoreCapabilities> {
     await prepare()
     const directory = dirname(paths.of(`${prefix}probe`))
     const first = temporaryPath(temporaryDirectory)

@@ -36,6 +36,14 @@ describe('the file store', () => {
     await expect(store.put('.prom-dr-tmp/x', textBody('x'))).rejects.toMatchObject({ code: 'KEY_INVALID' })
   })
 
+  test('leaves nothing behind when it is tried where nothing is, and is as good as new', async () => {
+    const store = createFileStore({ root: join(root, 'not', 'there') })
+    expect(await store.capabilities('probes/')).toMatchObject({ conditionalCreate: true })
+    expect(await readdir(join(root, '..'))).toEqual([])
+    await store.create('a/b', textBody('x'))
+    expect(await keysOf(store)).toEqual(['a/b'])
+  })
+
   test('lists nothing and makes no directory when the root is not there', async () => {
     const store = createFileStore({ root })
     expect(await keysOf(store)).toEqual([])
