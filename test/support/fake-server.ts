@@ -6,6 +6,7 @@ import { noProgress } from '../../src/domain/progress.ts'
 import { recoveryPointId } from '../../src/domain/recovery-point.ts'
 import { newUlid } from '../../src/domain/ulid.ts'
 import type { RepositoryTiering } from '../../src/operations/backup/backup-context.ts'
+import { readAhead } from '../../src/operations/backup/backup-inventory.ts'
 import { type StoreOutcome, type StoreRequest, storeRecoveryPoint } from '../../src/operations/backup/backup-repository.ts'
 import type { SnapshotBlock } from '../../src/operations/backup/snapshot-block.ts'
 import type { Collection } from '../../src/operations/components/collect-components.ts'
@@ -65,12 +66,13 @@ export async function backUp(store: ObjectStore, backup: FakeBackup): Promise<St
   try {
     await clearDeadIntents(store, instance, { signal })
     const { blocks: _, head: _head, tiers: _tiers, cost: _cost, archives: _archives, ...point } = storedRecoveryPoint({ instance, createdAt: clock.now().getTime(), id: recoveryPointId(clock.now(), backup.random) })
+    const ahead = Promise.resolve(await readAhead({ store, instance, createdAt: point.createdAt, timezone: 'UTC', signal }))
     return await storeRecoveryPoint({
-      store, lease, point, startedAtMs, tiering: backup.tiering,
-      blocks: backup.blocks, head: backup.head, check: backup.check ?? new SourceCheck(), collection: backup.collection ?? { collected: [], failed: [], warnings: [], inTurn: pLimit(1) }, place: undefined,
+      store, ahead, lease, point, startedAtMs, tiering: backup.tiering,
+      blocks: backup.blocks, head: backup.head, check: (backup.check ?? new SourceCheck()) as SourceCheck, collection: backup.collection ?? { collected: [], failed: [], warnings: [], inTurn: pLimit(1) }, place: undefined,
       compactedSpanMs: 24 * hourMs, timezone: 'UTC', now: () => clock.now(), sleep: (durationMs: number) => clock.sleep(durationMs, signal),
       limit: pLimit(2), progress: noProgress, logger: silentLogger, signal,
-    } as unknown as StoreRequest)
+    })
   } finally {
     await lease.release()
   }
