@@ -141,6 +141,9 @@ export interface ObjectTiering {
   /** Locks an object; one that is locked for longer stays so. @throws STORE_REJECTED where the store has no locks */
   lock(key: string, lock: ObjectLock, options?: { signal?: AbortSignal }): Promise<void>
 
+  /** Whether objects can be locked here at all. @throws STORE_DENIED where that may not be asked */
+  locksEnabled(options?: { signal?: AbortSignal }): Promise<boolean>
+
   /** Undefined for an object that is not locked, or not there. */
   lockedUntil(key: string, options?: { signal?: AbortSignal }): Promise<Date | undefined>
 

@@ -1,4 +1,4 @@
-import { CopyObjectCommand, GetObjectRetentionCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectRetentionCommand } from '@aws-sdk/client-s3'
+import { CopyObjectCommand, GetObjectLockConfigurationCommand, GetObjectRetentionCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectRetentionCommand } from '@aws-sdk/client-s3'
 import { PromDrError, hasCode } from '../errors.ts'
 import { checkKey, checkPrefix, isKey } from './keys.ts'
 import type { ObjectLock, ObjectTiering } from './object-store.ts'
@@ -12,6 +12,7 @@ export function createS3Tiering(options: S3Options): ObjectTiering {
     listClasses: (prefix, listOptions) => listClasses(connection, checkPrefix(prefix), listOptions?.signal),
     moveToClass: (key, storageClass, moveOptions) => moveToClass(connection, checkKey(key), { storageClass, signal: moveOptions?.signal }),
     lock: (key, lock, lockOptions) => extendLock(connection, checkKey(key), { lock, signal: lockOptions?.signal }),
+    locksEnabled: (lockOptions) => locksEnabled(connection, lockOptions?.signal),
     lockedUntil: async (key, lockOptions) => (await retentionOf(connection, checkKey(key), lockOptions?.signal))?.until,
     async close() {
       connection.client.destroy()
@@ -54,6 +55,19 @@ async function extendLock(connection: S3Connection, key: string, { lock, signal 
     if (!hasCode(error, 'STORE_REJECTED')) throw error
     throw new PromDrError('STORE_REJECTED', `${error.message}: is Object Lock enabled on the bucket?`, { hint: 'Object Lock is enabled when a bucket is made, or by its provider; or leave "lock" out of s3.tiers', cause: error })
   }
+}
+
+async function locksEnabled(connection: S3Connection, signal: AbortSignal | undefined): Promise<boolean> {
+  return await connection.call({ action: 'read the lock configuration', signal }, async (send) => {
+    try {
+      const { ObjectLockConfiguration } = await connection.client.send(new GetObjectLockConfigurationCommand({ Bucket: connection.bucket }), send)
+      return ObjectLockConfiguration?.ObjectLockEnabled === 'Enabled'
+    } catch (error) {
+      // Not on this bucket, or on none of this server. A bucket that is not there is another thing.
+      if (['ObjectLockConfigurationNotFoundError', 'NotImplemented', 'MethodNotAllowed', 'InvalidRequest'].includes(s3Code(error))) return false
+      throw error
+    }
+  })
 }
 
 async function retentionOf(connection: S3Connection, key: string, signal: AbortSignal | undefined): Promise<{ mode: ObjectLock['mode']; until: Date } | undefined> {

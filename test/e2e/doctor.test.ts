@@ -1,14 +1,16 @@
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import { hashSync } from 'bcryptjs'
 import { beforeAll, describe, expect, it } from 'vitest'
+import type { TierStorages } from '../../src/domain/tier-storage.ts'
 import { createPrometheusApi } from '../../src/integrations/prometheus/http-prometheus-api.ts'
 import { doctor } from '../../src/operations/doctor/doctor.ts'
 import type { DoctorContext } from '../../src/operations/doctor/doctor-context.ts'
 import type { DoctorCheck } from '../../src/operations/doctor/doctor-report.ts'
 import { createFileStore } from '../../src/stores/file-store.ts'
 import { createMemoryStore } from '../../src/stores/memory-store.ts'
-import { openObjectStore } from '../../src/stores/open-store.ts'
+import { openObjectStore, openObjectTiering } from '../../src/stores/open-store.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { silentLogger } from '../../src/system/logger.ts'
 import { thisProcess } from '../../src/system/machine.ts'
@@ -109,9 +111,29 @@ describe.skipIf(missingPrograms('prometheus'))('doctor', () => {
     expect(await check({ repositories: [await open(bucketServer.endpoint)] }, 'repository s3', 'writable')).toMatchObject({ status: 'ok' })
   })
 
+  it('tells a bucket without Object Lock where tiers are to be locked, and says nothing of locks where none is', async (context) => {
+    const { openUploads: _, bucket, ...bucketServer } = await createTestBucket(context)
+    const client = new S3Client({ endpoint: bucketServer.endpoint, region: bucketServer.region, forcePathStyle: true, credentials: bucketServer })
+    await client.send(new CreateBucketCommand({ Bucket: `${bucket}-locks`, ObjectLockEnabledForBucket: true }))
+    client.destroy()
+    const open = async (name: string, tiers: TierStorages) => {
+      const at = { url: `s3://${name}/dr`, s3: { region: bucketServer.region, endpoint: bucketServer.endpoint, forcePathStyle: true, accessKeyId: bucketServer.accessKeyId, secretAccessKey: bucketServer.secretAccessKey } }
+      const options = { clock: systemClock, logger: silentLogger, retryBudgetMs: 0 }
+      const objects = await openObjectTiering(at, options)
+      return [{ name: 's3', store: await openObjectStore(at, options), ...(objects && { tiering: { objects, tiers } }) }]
+    }
+    const tiers: TierStorages = { daily: { lock: { mode: 'GOVERNANCE', days: 7 } }, monthly: { storageClass: 'STANDARD_IA' } }
+    expect(await check({ repositories: await open(bucket, tiers) }, 'repository s3', 'locks')).toMatchObject({ status: 'fail', detail: expect.stringMatching(/locks what is daily, .*no Object Lock/), advice: expect.stringContaining('s3.tiers') })
+    expect(await check({ repositories: await open(`${bucket}-locks`, tiers) }, 'repository s3', 'locks')).toMatchObject({ status: 'ok', detail: expect.stringContaining('daily for 7 d (GOVERNANCE)') })
+    expect(await check({ repositories: await open(bucket, { monthly: { storageClass: 'STANDARD_IA' } }) }, 'repository s3', 'locks')).toBeUndefined()
+    expect(await check({ repositories: await open(`${bucket}-gone`, tiers) }, 'repository s3', 'locks')).toMatchObject({ status: 'fail' })
+  })
+
   it('judges what a restore would meet: the program, its version, the retention, the target', async () => {
     expect(await check({ localVersion: async () => undefined }, 'restore', 'Prometheus program')).toMatchObject({ status: 'warn' })
     expect(await check({}, 'restore', 'Prometheus program')).toMatchObject({ status: 'ok', detail: '2.42.0' })
+    expect(await check({}, 'restore', 'target directory')).toMatchObject({ status: 'ok', detail: server.dataDir })
+    expect(await check({ settings: { target: join(server.dataDir, 'not/there') } }, 'restore', 'target directory')).toMatchObject({ status: 'ok', detail: `${join(server.dataDir, 'not/there')}, which is not there yet, in ${server.dataDir}` })
     expect(await check({ settings: { retentionMs: 1 } }, 'restore', 'retention against history')).toMatchObject({ status: 'warn', advice: expect.stringContaining('retention.time') })
     expect(await check({ instance: 'prom-new' }, 'restore', 'recovery point')).toMatchObject({ status: 'warn', advice: expect.stringContaining('backup') })
   })

@@ -46,7 +46,8 @@ async function checkTarget(context: DoctorContext): Promise<DoctorCheck> {
   const target = context.settings.target
   if (target === undefined) return { area, name, status: 'ok', detail: 'not configured: give --target' }
   if (!(await mayWrite(target))) return { area, name, status: 'warn', detail: `${target} is not writable for uid ${context.host.uid}`, advice: 'restore as root or as its owner' }
-  return { area, name, status: 'ok', detail: `${target}, on ${(await directoryFacts(target)).path}` }
+  const { path } = await directoryFacts(target)
+  return { area, name, status: 'ok', detail: path === target ? target : `${target}, which is not there yet, in ${path}` }
 }
 
 /** History that a restored server would throw away again within a minute. */

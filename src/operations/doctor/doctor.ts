@@ -1,6 +1,7 @@
 import { PromDrError, messageOf } from '../../errors.ts'
 import type { DoctorCheck, DoctorReport } from './doctor-report.ts'
 import { checkEncryption, checkSecretFiles } from './doctor-encryption.ts'
+import { checkLocks } from './doctor-locks.ts'
 import { checkPlacement } from './doctor-placement.ts'
 import { checkComponents } from '../components/doctor-components.ts'
 import { checkRepository } from './doctor-repository.ts'
@@ -18,7 +19,7 @@ export async function doctor(context: DoctorContext): Promise<DoctorReport> {
   checks.push(...server)
   for (const repository of context.repositories) {
     const area = `repository ${repository.name}`
-    checks.push(...(await guarded(area, 'reachable', () => checkRepository(context, repository))), ...(await guarded(area, 'encryption', () => checkEncryption(context, repository))), ...(await guarded(area, 'placement', () => checkPlacement(context, repository))))
+    checks.push(...(await guarded(area, 'reachable', () => checkRepository(context, repository))), ...(await guarded(area, 'locks', () => checkLocks(context, repository))), ...(await guarded(area, 'encryption', () => checkEncryption(context, repository))), ...(await guarded(area, 'placement', () => checkPlacement(context, repository))))
   }
   if (context.components !== undefined) checks.push(...(await checkComponents(context.components, context.signal)))
   checks.push(...(await guarded('restore', 'looked at', () => checkRestore(context))))

@@ -103,6 +103,7 @@ test('what is locked when its time has come stays, is told with its end, and goe
     },
     moveToClass: async () => {},
     lock: async (key, { until }) => void locks.set(key, until),
+    locksEnabled: async () => true,
     lockedUntil: async (key) => locks.get(key),
     close: async () => {},
   }

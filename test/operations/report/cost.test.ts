@@ -84,7 +84,7 @@ test('a store with classes is asked which, and a class without a price is named'
     async *listClasses(prefix) {
       for await (const object of store.list(prefix)) yield { ...object, storageClass: object.key.startsWith('blocks/') ? 'COLD' : 'STANDARD' }
     },
-    moveToClass: async () => {}, lock: async () => {}, lockedUntil: async () => undefined, close: async () => {},
+    moveToClass: async () => {}, lock: async () => {}, locksEnabled: async () => false, lockedUntil: async () => undefined, close: async () => {},
   }))
   const { cost } = await status(context, { repositories: [], cost: true })
   expect(cost).toMatchObject({ monthly: null, unpriced: ['COLD'], repositories: [{ storageClasses: expect.arrayContaining([expect.objectContaining({ name: 'STANDARD', monthly: expect.any(Number) }), expect.objectContaining({ name: 'COLD', monthly: null })]) }] })
