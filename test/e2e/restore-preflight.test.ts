@@ -81,6 +81,26 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a restore that must 
     expect(await recursiveListing(target)).toEqual(before)
   })
 
+  it.skipIf(process.getuid?.() !== 0)('is refused below a directory that may not be entered, and in one that may not be read', async () => {
+    const copy = await source.copy()
+    await open(copy.root)
+    await open(parent)
+    const closed = join(parent, 'closed')
+    await mkdir(join(closed, 'there'), { recursive: true })
+    await chmod(closed, 0o700)
+    const unread = join(parent, 'unread')
+    await mkdir(unread, { mode: 0o711 })
+    const { restore } = operationsOn(source.api, copy.store)
+    for (const [target, named] of [[join(closed, 'there'), join(closed, 'there')], [join(closed, 'not', 'there'), join(closed, 'not', 'there')], [unread, unread]] as const) {
+      for (const dryRun of [false, true]) {
+        expect(await asNobody(() => rejectionOf(restore(target, { start: false, dryRun })))).toMatchObject({
+          code: 'PREFLIGHT_REFUSED', message: expect.stringContaining(`nothing was changed: target directory: ${named} may not be accessed (EACCES)`), hint: expect.stringContaining('--target'),
+        })
+      }
+    }
+    expect(await recursiveListing(closed)).toEqual(['. 40700 0:0', 'there 40755 0:0'])
+  })
+
   it('is refused where the file system is too small, and a mount point with lost+found is a normal target', async (context) => {
     const small = await tmpfs(context, 'small', '60m')
     await mkdir(join(small, 'lost+found'))
@@ -224,6 +244,18 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a restore that must 
     for (let above = join(directory, '..'); above !== '/tmp' && above !== '/'; above = join(above, '..')) await chmod(above, 0o755)
   }
 })
+
+/** Runs the task with the rights of nobody; threads of the file system included. */
+async function asNobody<T>(task: () => Promise<T>): Promise<T> {
+  process.setegid?.(65534)
+  process.seteuid?.(65534)
+  try {
+    return await task()
+  } finally {
+    process.seteuid?.(0)
+    process.setegid?.(0)
+  }
+}
 
 async function tmpfs(context: TestContext, name: string, size: string): Promise<string> {
   const path = join(await temporaryDirectory('mount'), name)

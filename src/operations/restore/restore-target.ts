@@ -4,7 +4,7 @@ import { type PreflightCheck, type TargetFacts, preflight } from '../../domain/r
 import type { RestorePlan } from '../../domain/restore-plan.ts'
 import { blockBytes } from '../../domain/recovery-point.ts'
 import { canReadDataOf, formatVersion, parsePrometheusVersion, type PrometheusVersion } from '../../domain/prometheus-version.ts'
-import { hasCode } from '../../errors.ts'
+import { PromDrError, hasCode } from '../../errors.ts'
 import type { PrometheusApi } from '../../integrations/prometheus/prometheus-api.ts'
 import type { StoredRecoveryPoint } from '../../repository/recovery-point-schema.ts'
 import { directoryFacts, liesIn, mayWrite, sameDirectory } from '../../tsdb/data-directory-access.ts'
@@ -48,8 +48,22 @@ export interface JudgeRequest {
 /** In a disaster the configured server is down, and its host may swallow packets: nobody waits long for it. */
 const serverTimeoutMs = 3000
 
-/** Looks at the target and decides whether the restore may begin. Nothing is changed. */
+/**
+ * Looks at the target and decides whether the restore may begin. Nothing is changed.
+ * @throws PREFLIGHT_REFUSED where it may not even be looked at
+ */
 export async function judgeTarget(probe: TargetProbe, judge: JudgeRequest): Promise<TargetJudgement> {
+  try {
+    return await lookAndJudge(probe, judge)
+  } catch (error) {
+    if (!hasCode(error, 'DATA_DIR_UNREADABLE')) throw error
+    throw new PromDrError('PREFLIGHT_REFUSED', `the restore was refused, nothing was changed: target directory: ${error.message}`, {
+      hint: 'run as the owner of the directory or as root, or restore to another --target', cause: error,
+    })
+  }
+}
+
+async function lookAndJudge(probe: TargetProbe, judge: JudgeRequest): Promise<TargetJudgement> {
   const { plan, request, nowMs } = judge
   const target = resolve(judge.target)
   const { source, createdAt, id, instance } = plan.point
