@@ -14,6 +14,11 @@ export async function readArchivedJson<T>(directory: string, name: string, schem
   throw notUnderstood(name, [issue?.path.join('.'), issue?.message].filter((word) => word !== undefined && word !== '').join(' '))
 }
 
+/** By name, so that what has not changed gives the same bytes. */
+export function inNameOrder<T>(entries: Readonly<Record<string, T>>): Record<string, T> {
+  return Object.fromEntries(Object.entries(entries).sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
 function jsonOf(text: string, name: string): unknown {
   try {
     return JSON.parse(text)

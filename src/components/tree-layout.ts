@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { PromDrError } from '../errors.ts'
-import { readArchivedJson } from './archived-json.ts'
+import { inNameOrder, readArchivedJson } from './archived-json.ts'
 
 /**
  * What plain files cannot say, kept beside them in the archive. Files lie below their absolute path without its first slash, so that
@@ -24,8 +24,7 @@ const schema = z.looseObject({
 
 /** Sorted, so that an unchanged tree gives the same bytes. */
 export function layoutText({ owners, links }: Omit<TreeLayout, 'version'>): string {
-  const sorted = (entries: Record<string, string>) => Object.fromEntries(Object.entries(entries).sort(([a], [b]) => (a < b ? -1 : 1)))
-  return `${JSON.stringify({ version: 1, owners: sorted(owners), links: sorted(links) }, null, 2)}\n`
+  return `${JSON.stringify({ version: 1, owners: inNameOrder(owners), links: inNameOrder(links) }, null, 2)}\n`
 }
 
 /** @throws DAMAGED when there is none, or it is not one */

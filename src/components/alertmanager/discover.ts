@@ -2,9 +2,9 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PromDrError, hasCode, systemCode } from '../../errors.ts'
 import { readStateFile } from '../../integrations/alertmanager/state-file.ts'
-import { findProgram } from '../../system/programs.ts'
 import { failedFinding } from '../answers.ts'
 import type { Finding } from '../component.ts'
+import { checkerFinding, filesFindings } from '../configuration/discover-files.ts'
 import { surveyFiles } from '../configuration/survey.ts'
 import { type StateName, stateNames } from './archived-silences.ts'
 import type { AlertmanagerComponentContext } from './settings.ts'
@@ -16,9 +16,7 @@ const staleMs = 30 * 60_000
 /** Whether what belongs to Alertmanager is in reach, for `doctor`. */
 export async function discoverAlertmanager(context: AlertmanagerComponentContext, signal: AbortSignal): Promise<Finding[]> {
   const { amtool = 'amtool' } = context.settings
-  const tool: Finding = findProgram(amtool) === undefined
-    ? { name: 'amtool', level: 'warn', detail: `${amtool} is not installed here: what is archived and restored is not checked`, advice: 'install it (Debian: prometheus-alertmanager), or set components.alertmanager.amtool' }
-    : { name: 'amtool', level: 'ok', detail: `${amtool} is there` }
+  const tool = checkerFinding({ name: 'amtool', program: amtool, debianPackage: 'prometheus-alertmanager', setting: 'components.alertmanager.amtool' })
   const running = await runningFinding(context, signal)
   const files = await configurationFindings(context, { isRunning: running.level === 'ok', signal })
   return [running, ...files, ...(await stateFindings(context, running.level === 'ok')), tool]
@@ -40,12 +38,9 @@ async function configurationFindings(context: AlertmanagerComponentContext, { is
   const { configFile } = context.settings
   if (configFile === undefined) return [{ name: 'configuration', level: 'warn', detail: 'is not archived', advice: 'set components.alertmanager.configFile' }]
   try {
-    const { files, warnings } = await surveyFiles([{ path: configFile, role: 'config' }])
-    const findings: Finding[] = [
-      { name: 'configuration', level: 'ok', detail: `${configFile}, and ${files.length - 1} files that it names` },
-      ...warnings.map((warning): Finding => ({ name: 'named files', level: 'warn', detail: warning, advice: 'correct the configuration, or put the file there' })),
-    ]
-    const loaded = files.filter(({ role }) => role !== 'credential').map(({ path }) => path)
+    const survey = await surveyFiles([{ path: configFile, role: 'config' }])
+    const findings = await filesFindings(configFile, survey)
+    const loaded = survey.files.filter(({ role }) => role !== 'credential').map(({ path }) => path)
     if (isRunning && (await isBehind(context, loaded, signal))) findings.push({ name: 'loaded configuration', level: 'warn', detail: 'Alertmanager runs on an older one than its files: they have changed since, or it refused them', advice: 'reload it, and see its log' })
     return findings
   } catch (error) {

@@ -2,7 +2,7 @@ import { lstat, readdir } from 'node:fs/promises'
 import { join, posix, relative } from 'node:path'
 import { z } from 'zod'
 import { PromDrError } from '../../errors.ts'
-import { readArchivedJson } from '../archived-json.ts'
+import { inNameOrder, readArchivedJson } from '../archived-json.ts'
 import type { Collected } from '../component.ts'
 
 /*
@@ -57,9 +57,8 @@ export function configOf(layout: Layout): string {
 
 /** The archive's own account of itself, sorted, so that what has not changed gives the same bytes. */
 export function layoutText(layout: Omit<Layout, 'version'>): string {
-  const files = Object.fromEntries(Object.entries(layout.files).sort(([a], [b]) => (a < b ? -1 : 1)))
   const leftOut = [...layout.leftOut].sort((a, b) => (a.path < b.path ? -1 : 1))
-  return `${JSON.stringify({ version: 1, ...layout, files, leftOut } satisfies Layout & { leftOut: Collected['leftOut'] }, null, 2)}\n`
+  return `${JSON.stringify({ version: 1, ...layout, files: inNameOrder(layout.files), leftOut } satisfies Layout & { leftOut: Collected['leftOut'] }, null, 2)}\n`
 }
 
 /** @throws DAMAGED when there is none, or it and the files that lie there are not of one piece */

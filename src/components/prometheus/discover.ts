@@ -2,10 +2,9 @@ import { realpath } from 'node:fs/promises'
 import { PromDrError } from '../../errors.ts'
 import type { PrometheusApi } from '../../integrations/prometheus/prometheus-api.ts'
 import { ifThere } from '../../system/if-there.ts'
-import { findProgram } from '../../system/programs.ts'
-import { isReadable } from '../../system/readable.ts'
 import { failedFinding } from '../answers.ts'
 import type { Finding } from '../component.ts'
+import { checkerFinding, filesFindings } from '../configuration/discover-files.ts'
 import { type Survey, surveyFiles } from '../configuration/survey.ts'
 import { type LocalServer, type PrometheusComponentSettings, locateServer } from './local-server.ts'
 import { isBehind } from './take-over.ts'
@@ -13,29 +12,20 @@ import { isBehind } from './take-over.ts'
 /** Whether the configuration of this machine's server is in reach, for `doctor`. */
 export async function discoverPrometheus(api: PrometheusApi, settings: PrometheusComponentSettings, signal: AbortSignal): Promise<Finding[]> {
   const { promtool = 'promtool' } = settings
-  const tool: Finding = findProgram(promtool) === undefined
-    ? { name: 'promtool', level: 'warn', detail: `${promtool} is not installed here: what is archived and restored is not checked`, advice: 'install it (Debian: prometheus), or set components.prometheus.promtool' }
-    : { name: 'promtool', level: 'ok', detail: `${promtool} is there` }
+  const tool = checkerFinding({ name: 'promtool', program: promtool, debianPackage: 'prometheus', setting: 'components.prometheus.promtool' })
   try {
     const server = await locateServer(api, settings, signal)
     const survey = await surveyFiles([{ path: server.configFile, role: 'config' }, ...(server.webConfigFile === undefined ? [] : [{ path: server.webConfigFile, role: 'web' as const }])], server.knownAs)
-    return [...(await filesFindings(server, survey)), ...(await runningFindings(api, server, { survey, settings, signal })), tool]
+    return [...(await filesFindings(server.configFile, survey)), ...(await startFindings(server)), ...(await runningFindings(api, server, { survey, settings, signal })), tool]
   } catch (error) {
     if (!(error instanceof PromDrError) || error.code === 'INTERRUPTED') throw error
     return [failedFinding('configuration', error), tool]
   }
 }
 
-async function filesFindings({ configFile, startedWith }: LocalServer, { files, warnings }: Survey): Promise<Finding[]> {
-  const unreadable = (await Promise.all(files.map(async ({ path }) => ((await isReadable(path)) ? [] : [path])))).flat()
-  return [
-    { name: 'configuration', level: 'ok', detail: `${configFile}, and ${files.length - 1} files that it names` },
-    ...((await isAnother(configFile, startedWith))
-      ? [{ name: 'configuration', level: 'warn' as const, detail: `Prometheus was started with ${startedWith ?? ''}, which is another file on this machine`, advice: 'correct components.prometheus.configFile, unless the server runs in a container' }]
-      : []),
-    ...warnings.map((warning): Finding => ({ name: 'named files', level: 'warn', detail: warning, advice: 'correct the configuration, or put the file there' })),
-    ...unreadable.map((path): Finding => ({ name: 'named files', level: 'fail', detail: `${path} may not be read by this user`, advice: 'run prom-dr as a user who may' })),
-  ]
+async function startFindings({ configFile, startedWith }: LocalServer): Promise<Finding[]> {
+  if (!(await isAnother(configFile, startedWith))) return []
+  return [{ name: 'configuration', level: 'warn', detail: `Prometheus was started with ${startedWith ?? ''}, which is another file on this machine`, advice: 'correct components.prometheus.configFile, unless the server runs in a container' }]
 }
 
 async function runningFindings(api: PrometheusApi, server: LocalServer, { survey, settings, signal }: { survey: Survey; settings: PrometheusComponentSettings; signal: AbortSignal }): Promise<Finding[]> {

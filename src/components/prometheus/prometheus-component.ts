@@ -4,6 +4,7 @@ import { PromDrError, hasCode } from '../../errors.ts'
 import type { PrometheusApi } from '../../integrations/prometheus/prometheus-api.ts'
 import type { Clock } from '../../system/clock.ts'
 import { restoredBy } from '../answers.ts'
+import { inNameOrder } from '../archived-json.ts'
 import type { CollectOptions, Collected, Component, RestoreComponentOptions, RestoredComponent } from '../component.ts'
 import { collectConfiguration } from '../configuration/collect-configuration.ts'
 import { type Layout, placeOf, readLayout } from '../configuration/layout.ts'
@@ -67,7 +68,7 @@ async function collect(into: string, options: CollectOptions, { api, settings }:
   if (running === undefined) return { ...collected, warnings: [...collected.warnings, `the command line was not archived: ${silence?.message ?? 'Prometheus does not answer'}`] }
   if (!running.runtime.reloadConfigSuccess) collected.warnings.push('Prometheus refused its configuration when it last read it: what was archived is not what runs')
   const { version } = await api.buildInfo({ signal: options.signal })
-  const flags = Object.fromEntries(Object.entries(running.flags).map(([name, value]) => [name, withoutPassword(value)] as const).sort(([a], [b]) => (a < b ? -1 : 1)))
+  const flags = inNameOrder(Object.fromEntries(Object.entries(running.flags).map(([name, value]) => [name, withoutPassword(value)])))
   await writeFile(join(into, flagsName), `${JSON.stringify({ version, workingDirectory: running.runtime.cwd, flags }, null, 2)}\n`)
   return collected
 }
