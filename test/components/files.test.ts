@@ -19,6 +19,14 @@ async function arrange(files: Record<string, string>): Promise<{ live: string; i
   return { live, into, component: (...paths) => createFilesComponent({ name: 'extra', paths: paths.map((path) => join(live, path)), now }) }
 }
 
+/** A directory `conf` with these files, that was collected. */
+async function collected(present: Record<string, string>): Promise<{ live: string; into: string; files: Component }> {
+  const { live, into, component } = await arrange(Object.fromEntries(Object.entries(present).map(([path, text]) => [join('conf', path), text])))
+  const files = component('conf')
+  await files.collect(into, collecting())
+  return { live, into, files }
+}
+
 describe('files', () => {
   it('come back below their absolute paths, directories with all that is below them', async () => {
     const { live, into, component } = await arrange({ 'conf/a.cfg': 'a', 'conf/d/.hidden': 'b', 'one.txt': 'c', 'other.txt': 'd' })
@@ -35,9 +43,7 @@ describe('files', () => {
   })
 
   it('are left alone by a second restore, and collected as the same bytes by a second run', async () => {
-    const { live, into, component } = await arrange({ 'conf/a.cfg': 'a', 'conf/b.cfg': 'b' })
-    const files = component('conf')
-    await files.collect(into, collecting())
+    const { live, into, files } = await collected({ 'a.cfg': 'a', 'b.cfg': 'b' })
     await writeFile(join(live, 'conf/a.cfg'), 'changed')
     expect((await files.restore(into, restoring())).actions).toHaveLength(1)
     expect(await files.restore(into, restoring())).toEqual({ actions: [], movedAside: [], toReenter: [], warnings: [] })
@@ -92,9 +98,7 @@ describe('files', () => {
   })
 
   it('are only told of by a dry run, and what is there beside them is left alone', async () => {
-    const { live, into, component } = await arrange({ 'conf/a.cfg': 'a' })
-    const files = component('conf')
-    await files.collect(into, collecting())
+    const { live, into, files } = await collected({ 'a.cfg': 'a' })
     await writeFiles(live, { 'conf/a.cfg': 'changed', 'conf/new.cfg': 'new' })
     const restored = await files.restore(into, restoring({ dryRun: true }))
     expect(restored.actions).toEqual([`would replace ${join(live, 'conf/a.cfg')}`])
@@ -105,9 +109,7 @@ describe('files', () => {
 
 describe('a restore of files', () => {
   it('touches nothing where a directory is in the way of one of them', async () => {
-    const { live, into, component } = await arrange({ 'conf/a.cfg': 'a', 'conf/b.cfg': 'b' })
-    const files = component('conf')
-    await files.collect(into, collecting())
+    const { live, into, files } = await collected({ 'a.cfg': 'a', 'b.cfg': 'b' })
     await writeFile(join(live, 'conf/a.cfg'), 'changed')
     await rm(join(live, 'conf/b.cfg'))
     await mkdir(join(live, 'conf/b.cfg'))
@@ -116,9 +118,7 @@ describe('a restore of files', () => {
   })
 
   it('loses nothing of what two in one second replaced', async () => {
-    const { live, into, component } = await arrange({ 'conf/a.cfg': 'a' })
-    const files = component('conf')
-    await files.collect(into, collecting())
+    const { live, into, files } = await collected({ 'a.cfg': 'a' })
     for (const text of ['first', 'second']) {
       await writeFile(join(live, 'conf/a.cfg'), text)
       await files.restore(into, restoring())
