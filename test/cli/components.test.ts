@@ -53,6 +53,26 @@ describe('the command line of show', () => {
   })
 })
 
+describe('the answer of a restore of components', () => {
+  const [good] = componentsRestored.components
+  const shown = async (components: typeof componentsRestored.components, dryRun: boolean) => (await runInProcess(['restore', '--at', 'latest', '--only', 'x'], { operations: { restore: async () => ({ ...componentsRestored, dryRun, components, repaired: [], warnings: [] }) } })).stdout
+
+  test('of a dry run tells what would be moved aside, and that it would be refused', async () => {
+    const planned = await shown([good!], true)
+    expect(planned).toContain('would move aside: /etc/prometheus/prometheus.yml to ')
+    expect(planned).toContain('dry run: nothing was changed')
+    const why = 'keepalived refuses keepalived.conf: Line 3'
+    const refused = await shown([{ ...good!, ok: false, findings: [{ name: 'check', level: 'fail', detail: why }], error: { code: 'COMPONENT_REFUSED', message: `keepalived: ${why}` } }], true)
+    expect(refused.split(why)).toHaveLength(2)
+    expect(refused).toContain('dry run: a restore would be refused')
+  })
+
+  test('says so where nothing was to be done', async () => {
+    expect(await shown([{ ...good!, actions: [], movedAside: [] }], false)).toContain('nothing to do: everything is as it was archived')
+    expect(await shown([good!], false)).not.toContain('nothing to do')
+  })
+})
+
 describe('the exit code', () => {
   const whole = { ...backupReport, repositories: backupReport.repositories.slice(0, 1) }
   test('of backup and archive is 3 where a component is missing', () => {
@@ -71,6 +91,7 @@ describe('the exit code', () => {
     expect(restoreExitCode({ ...restoreReport, components: [good!, bad!] })).toBe(3)
     const broken = { ...good!, findings: [{ name: 'x', level: 'fail' as const, detail: 'y' }] }
     expect(restoreExitCode({ ...componentsRestored, dryRun: true, components: [broken] })).toBe(4)
+    expect(restoreExitCode({ ...componentsRestored, dryRun: true, components: [broken] }, { force: true })).toBe(0)
     expect(restoreExitCode({ ...componentsRestored, components: [broken] })).toBe(0)
   })
 })

@@ -70,7 +70,7 @@ export function restoreCommand(run: CommandRunner): Command {
     .action((options: RestoreOptions, command: Command) =>
       run(command, async (context) => {
         const report = await context.operations.restore(restoreRequest(options, context))
-        const code = restoreExitCode(report)
+        const code = restoreExitCode(report, options)
         context.summary(report, (answer, style) => ('plan' in answer ? renderRestore(answer, style) : renderComponentsOnly(answer, style)), { wanted: report.dryRun || code !== exitCodes.done })
         return code
       }),
@@ -108,11 +108,11 @@ function restoreRequest(options: RestoreOptions, context: CommandContext): Resto
 }
 
 /** A component that was not restored is 3, or its own code where none was. A dry run ends as the restore would, as far as the checks can tell. */
-export function restoreExitCode(report: RestorePartsReport): ExitCode {
+export function restoreExitCode(report: RestorePartsReport, { force = false }: { force?: boolean } = {}): ExitCode {
   const components = report.components ?? []
   const failed = components.filter(({ ok }) => !ok)
   if (report.dryRun && 'plan' in report && report.plan.preflight.some((check) => !check.ok)) return exitCodes.refused
-  if (report.dryRun && components.some(({ findings }) => findings.some(({ level }) => level === 'fail'))) return exitCodes.refused
+  if (report.dryRun && !force && components.some(({ findings }) => findings.some(({ level }) => level === 'fail'))) return exitCodes.refused
   const unread = report.unreachable.length > 0 ? exitCodes.partly : exitCodes.done
   if (!('plan' in report)) return failed.length === components.length && failed.length > 0 ? worstOf(...failed.map(({ error }) => exitCodeOf(error?.code ?? 'INTERNAL'))) : failed.length > 0 ? exitCodes.partly : unread
   return worstOf(failed.length > 0 ? exitCodes.partly : exitCodes.done, report.answers?.equal === false ? exitCodes.verificationFailed : exitCodes.done, unread)

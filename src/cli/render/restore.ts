@@ -8,7 +8,7 @@ import { renderAnswers } from './verify.ts'
 
 /** The plan for a dry run, otherwise what was reached and how long it took. */
 export function renderRestore(report: RestoreReport & { components?: RestoredComponentReport[] }, style: Style): string {
-  const components = report.components !== undefined && renderComponents(report.components, style)
+  const components = report.components !== undefined && renderComponents(report.components, report.dryRun, style)
   const notes = [unreachableRepositories(report.unreachable, style), warnings([...new Set([...report.plan.warnings, ...report.warnings])], style)]
   if (report.dryRun) return paragraphs(renderPlan(report.plan, style), components, ...notes)
   const repaired = report.repaired.map(({ key, from, reason }) => `${style.yellow('repaired:')} ${key} was taken from ${from}: ${reason}`).join('\n')

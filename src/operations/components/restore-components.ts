@@ -108,7 +108,7 @@ function refuseBroken(fetched: readonly FetchedComponent[], { force = false, com
   if (force || dryRun || componentsTarget !== undefined) return
   const broken = fetched.flatMap(({ component, findings }) => findings.filter(({ level }) => level === 'fail').map((finding) => ({ component, ...finding })))
   if (broken.length === 0) return
-  throw new PromDrError('COMPONENT_REFUSED', `the restore was refused, nothing was changed: ${broken.map(({ component, detail }) => `${component}: ${detail}`).join('; ')}`, { hint: 'have a look with --components-target DIR, restore an earlier moment with --at, or install it all the same with --force', details: { findings: broken } })
+  throw new PromDrError('COMPONENT_REFUSED', `the restore was refused, nothing was changed: ${broken.map(({ component, detail }) => `${component}: ${detail}`).join('; ')}`, { hint: `leave ${[...new Set(broken.map(({ component }) => component))].join(', ')} out of --only, have a look with --components-target DIR, restore an earlier moment with --at, or install all the same with --force`, details: { findings: broken } })
 }
 
 interface Placing {
@@ -154,13 +154,17 @@ async function extract(fetched: FetchedComponent, { context, instance, request, 
   const { external } = fetched.archive
   const outside = external === undefined ? [] : [`${external.objects} objects of its own tool into ${join(place, 'external')}`]
   const nothing = { movedAside: [], toReenter: [], warnings: [] }
-  if (target === undefined) return { actions: [`would put ${fetched.archive.files.length} files into ${place}`, ...outside.map((text) => `would put ${text}`)], ...nothing }
+  if (target === undefined) return { actions: [`would put ${filesOf(fetched)} into ${place}`, ...outside.map((text) => `would put ${text}`)], ...nothing }
   await moveDirectory(fetched.directory, place)
-  const actions = [`put ${fetched.archive.files.length} files into ${place}`]
+  const actions = [`put ${filesOf(fetched)} into ${place}`]
   if (external === undefined) return { actions, ...nothing }
   if (fetched.installer?.external === undefined) return { actions, ...nothing, warnings: [`its data is kept by its own tool below ${external.prefix} of the instance, and was not brought: the component is not configured here`] }
   await fetched.installer.external.extract(placeOf(fetched, context, instance), await makePrivateDirectory(join(place, 'external')), { signal: context.signal })
   return { actions: [...actions, ...outside.map((text) => `put ${text}`)], ...nothing }
+}
+
+function filesOf({ archive: { files } }: FetchedComponent): string {
+  return files.length === 1 ? '1 file' : `${files.length} files`
 }
 
 function requireExternal({ installer, component }: FetchedComponent) {

@@ -1,7 +1,8 @@
 import { PromDrError } from '../../errors.ts'
 import type { ComponentsContext } from './components-context.ts'
 import { type RestoreContext, restore } from '../restore/restore.ts'
-import type { RestorePartsReport, RestorePartsRequest } from './restore-components-report.ts'
+import { type RecordRestoredRequest, recordRestored } from './record-restored.ts'
+import type { RestorePartsReport, RestorePartsRequest, RestoredComponentReport } from './restore-components-report.ts'
 import { withPreparedComponents } from './restore-components.ts'
 import { Stopwatch } from '../stopwatch.ts'
 
@@ -20,17 +21,28 @@ export async function restoreParts(context: RestoreContext & { components: Compo
     if (withTsdb) {
       const tsdb = await restore(context, request)
       const components = await prepared.restore()
-      return { ...tsdb, bytes: tsdb.bytes + prepared.bytes, repaired: [...tsdb.repaired, ...prepared.repaired], warnings: [...tsdb.warnings, ...prepared.warnings], components }
+      const unrecorded = await record(components, { requestedAt: tsdb.requestedAt, stages: [], bytes: prepared.bytes, recoverableAt: isoOrNull(prepared.newestMs) })
+      return { ...tsdb, bytes: tsdb.bytes + prepared.bytes, repaired: [...tsdb.repaired, ...prepared.repaired], warnings: [...tsdb.warnings, ...prepared.warnings, ...unrecorded], components }
     }
     watch.stages.push({ name: 'fetch and check', durationMs: watch.totalMs() })
     const components = await watch.time('put in place', () => prepared.restore())
     const { at } = request
-    return {
-      dryRun: request.dryRun,
+    const measured = {
       requestedAt: at.kind === 'latest' ? 'latest' : at.kind === 'time' ? new Date(at.ms).toISOString() : at.id,
-      recoverableAt: prepared.newestMs === null ? null : new Date(prepared.newestMs).toISOString(),
-      target: null, stoppedBy: 'recovery-point', stages: watch.stages, bytes: prepared.bytes, rpoSeconds: null, rtoSeconds: null,
-      repaired: prepared.repaired, components, unreachable: prepared.unreachable, warnings: prepared.warnings,
+      recoverableAt: isoOrNull(prepared.newestMs), stages: watch.stages, bytes: prepared.bytes,
+    }
+    const unrecorded = await record(components, measured)
+    return {
+      ...measured, dryRun: request.dryRun, target: null, stoppedBy: 'recovery-point', rpoSeconds: null, rtoSeconds: null,
+      repaired: prepared.repaired, components, unreachable: prepared.unreachable, warnings: [...prepared.warnings, ...unrecorded],
     }
   })
+
+  async function record(components: readonly RestoredComponentReport[], measured: RecordRestoredRequest['measured']): Promise<string[]> {
+    return request.dryRun ? [] : recordRestored({ ...context, instance: request.instance ?? context.instance, components, measured })
+  }
+}
+
+function isoOrNull(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString()
 }
