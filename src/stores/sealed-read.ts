@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import type { ObjectSealing, OpenedObject } from '../domain/object-sealing.ts'
 import { PromDrError, hasCode } from '../errors.ts'
+import { recycle } from '../system/direct-io.ts'
 import { abortable } from './body-reader.ts'
 import { resolveRange } from './byte-range.ts'
 import type { ByteRange, ObjectReader, ObjectStore, ReadOptions } from './object-store.ts'
@@ -103,6 +104,7 @@ async function takeHead(source: AsyncIterator<Uint8Array>, headBytes: number): P
     const next = await source.next()
     if (next.done === true) throw new PromDrError('DAMAGED', `it ends after ${read.length} bytes, in its header`, { hint: 'another repository may have a good copy: run "prom-dr verify"' })
     read = Buffer.concat([read, next.value])
+    recycle(next.value)
   }
   return { head: read.subarray(0, headBytes), rest: read.subarray(headBytes) }
 }

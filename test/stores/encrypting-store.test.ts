@@ -283,3 +283,27 @@ describe('the encrypting store', () => {
     expect(bytesIn(memory)).toBe(stored)
   })
 })
+
+describe('large files that are sealed', () => {
+  test('are sealed and opened with memory that is used again', async () => {
+    const plain = createFileStore({ root: join(directory, 'large') })
+    const sizeBytes = 24 * 2 ** 20
+    const body = patternBody(sizeBytes)
+    const places = new Set<string>()
+    const buffers = new Map<unknown, number>()
+    const watched: ObjectStore = { ...plain, get: async (key, options) => {
+      const reader = await plain.get(key, options)
+      reader.body.on('data', (piece: Buffer) => {
+        if (!buffers.has(piece.buffer)) buffers.set(piece.buffer, buffers.size)
+        places.add(`${buffers.get(piece.buffer)} ${piece.byteOffset}`)
+      })
+      reader.body.pause()
+      return reader
+    } }
+    const store = sealed(watched)
+    await store.create('large', body)
+    expect(await digestOf((await store.get('large')).body)).toBe(await digestOf(body.open()))
+    expect(places.size).toBeGreaterThan(0)
+    expect(places.size).toBeLessThan(16)
+  })
+})

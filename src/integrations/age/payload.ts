@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto'
 import { PromDrError } from '../../errors.ts'
+import { isLent, recycle } from '../../system/direct-io.ts'
 
 /**
  * The payload of an age file (https://age-encryption.org/v1, "Payload"): a nonce of 16 bytes, then STREAM: chunks of 64 KiB, each sealed by
@@ -98,9 +99,9 @@ async function* pieces(source: AsyncIterable<Uint8Array>, size: number): AsyncGe
       held = []
       heldBytes = 0
     }
-    if (rest.length === 0) continue
-    held.push(rest)
+    if (rest.length > 0) held.push(isLent(incoming) ? Buffer.from(rest) : rest)
     heldBytes += rest.length
+    recycle(incoming)
   }
   yield { bytes: Buffer.concat(held, heldBytes), last: true }
 }
