@@ -84,6 +84,30 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a repository with en
     })
   })
 
+  it('is passed over by a host without the key where another repository has the same in the clear', async () => {
+    const { server, parent, root } = await serverWithHistory()
+    const [sealed, plain] = [encrypted(root, pair), createFileStore({ root: join(parent, 'plain') })]
+    const both = operationsOn(server.api, [{ name: 'sealed', store: sealed }, { name: 'plain', store: plain }])
+    const { recoveryPoint } = await both.backup({ head: 'always' })
+    for (const store of [plain, sealed]) await shipOnce(server.api, store)
+    await waitForSamples(server, 'up', 6)
+    for (const store of [plain, sealed]) await shipOnce(server.api, store)
+    const source = await samplesOf(server.api, { endMs: Date.now() })
+    await server.kill()
+
+    const point = await both.restore(join(await temporaryDirectory('point'), 'data'), { at: { kind: 'recovery-point', id: recoveryPoint.id } })
+    expect(point).toMatchObject({ answers: { equal: true }, repaired: expect.arrayContaining([expect.objectContaining({ key: expect.stringMatching(/^blocks\/.*\/index$/), from: 'plain', reason: expect.stringMatching(/^sealed: .*no identity is configured/) })]) })
+    await restored(both, {}, async (api, report) => {
+      expect(report.unreachable).toEqual([expect.objectContaining({ repository: 'sealed', code: 'KEY_MISSING' })])
+      expect(report.stoppedBy).toBe('end')
+      const reachedMs = Date.parse(report.recoverableAt ?? '')
+      expect(reachedMs).toBeGreaterThan(recoveryPoint.maxTime === null ? 0 : Date.parse(recoveryPoint.maxTime))
+      expect(differences(samplesUntil(source, reachedMs), await samplesOf(api, { endMs: Date.now() }))).toEqual([])
+    })
+    const alone = operationsOn(server.api, [{ name: 'sealed', store: sealed }])
+    expect(await rejectionOf(alone.restore(join(await temporaryDirectory('alone'), 'data')))).toMatchObject({ code: 'KEY_MISSING' })
+  })
+
   it('keeps what was stored before readable, also when encryption is switched off again, and seals it for another key', async () => {
     const { server, parent, root } = await serverWithHistory()
     const plain = await operationsOn(server.api, encrypted(root, pair, { write: false })).backup({ head: 'always' })

@@ -173,7 +173,7 @@ class BlockFetch {
     return new PromDrError('DAMAGED', `${key} says that ${says}, the recovery point says ${promisedBytes ?? 'nothing of it'}`, { hint: 'run "prom-dr verify"', details: { key } })
   }
 
-  /** The first source that has a good copy; the failures of those before it are reported as repaired. @throws DAMAGED when the object is missing or damaged everywhere */
+  /** The first source that has a good copy; the failures of those before it are reported as repaired. @throws DAMAGED when the object is missing or damaged everywhere, KEY_MISSING and STORE_* where it may be whole in a source that cannot be read */
   async #fromAnySource<T>(key: string, read: (source: NamedStore) => Promise<T>): Promise<T> {
     const failures: { reason: string; error?: PromDrError }[] = []
     for (const source of this.#request.sources) {
@@ -187,12 +187,12 @@ class BlockFetch {
         if (failures.length > 0) this.#outcome.repaired.push({ key, from: source.name, reason: failures.map(({ reason }) => reason).join('; ') })
         return result
       } catch (error) {
-        if (!hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND', 'STORE_UNREACHABLE', 'STORE_DENIED', 'STORE_BAD_RESPONSE', 'STORE_REJECTED')) throw error
+        if (!hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND', 'KEY_MISSING', 'STORE_UNREACHABLE', 'STORE_DENIED', 'STORE_BAD_RESPONSE', 'STORE_REJECTED')) throw error
         failures.push({ reason: `${source.name}: ${messageOf(error)}`, error })
       }
     }
-    const outOfReach = failures.find(({ error }) => error !== undefined && !hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND'))
-    if (outOfReach?.error !== undefined) throw outOfReach.error
+    const unread = failures.find(({ error }) => error !== undefined && !hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND'))
+    if (unread?.error !== undefined) throw unread.error
     throw new PromDrError('DAMAGED', `${key} is damaged or missing: ${failures.map(({ reason }) => reason).join('; ')}`, {
       hint: 'run "prom-dr verify --read-data" to see what is whole, and restore another recovery point with --at',
       details: { key },

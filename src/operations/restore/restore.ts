@@ -161,6 +161,12 @@ async function bringWholeLog(run: Run, replacedTo: string | null): Promise<Repla
     try {
       return await bringLog(run, run.stream)
     } catch (error) {
+      if (hasCode(error, 'KEY_MISSING')) {
+        await takeAnotherLog(run, run.stream, error)
+        await clearLog(stagingPath(run.target))
+        await writeIncomplete(run.target, noteOf(run, replacedTo))
+        continue
+      }
       const key = hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND') ? error.details?.['key'] : undefined
       // Planned without it once, it is not asked for again.
       if (typeof key !== 'string' || run.damagedLog.has(objectName(run.stream.replay.repository, key))) throw error
@@ -173,6 +179,26 @@ async function bringWholeLog(run: Run, replacedTo: string | null): Promise<Repla
       await writeIncomplete(run.target, noteOf(run, replacedTo))
     }
   }
+}
+
+/** Of two repositories that are shipped to in turn one is always a little behind. */
+const asFarMs = 60_000
+
+/**
+ * A log that cannot be opened here is whole, and its key may be found: only another repository's that reaches as far takes its place.
+ * @throws the error where there is none
+ */
+async function takeAnotherLog(run: Run, sealed: StreamChoice, error: PromDrError): Promise<void> {
+  const { repository, knownUntil } = sealed.replay
+  const others = run.sources.repositories.filter(({ name }) => name !== repository)
+  if (others.length === 0) throw error
+  const sources: Sources = { repositories: others, unreachable: [...run.sources.unreachable, { repository, url: sealed.stream.store.url, code: error.code, message: error.message }] }
+  const decision = await choosePlan(run.context, { ...run, sources }).catch((failure: unknown) => {
+    throw hasCode(failure, 'MOMENT_UNREACHABLE', 'NO_RECOVERY_POINT', 'DAMAGED') ? error : failure
+  })
+  if (decision.stream === undefined || (sealed.atMs === undefined && decision.stream.replay.knownUntil < knownUntil - asFarMs)) throw error
+  run.context.logger.warn({ repository, error: messageOf(error) }, 'the log of a repository cannot be opened here: that of another one is taken')
+  Object.assign(run, { ...decision, sources })
 }
 
 /** Where another repository stood in for the one that lost something. */
