@@ -31,3 +31,11 @@ export async function onDataFile<T>(path: string, operation: Promise<T>): Promis
     throw dataFileError(error, path)
   }
 }
+
+const diskCodes = new Set(['EIO', 'EBADMSG', 'EUCLEAN'])
+
+/** The code by which the system says that the disk does not give what is stored on it; undefined for any other failure. */
+export function diskFailure(error: unknown): string | undefined {
+  const code = systemCode(error instanceof PromDrError ? error.cause : error)
+  return code !== undefined && diskCodes.has(code) ? code : undefined
+}

@@ -90,15 +90,17 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     const uploads = plan.upload.map((ulid) => local.get(ulid) as SnapshotBlock)
     const total = [...uploads, ...(localHead === undefined ? [] : [localHead])].reduce((sum, block) => sum + sizeOf(block), 0)
     progress.start(`storing in ${store.url}`, total)
-    const results = await settleAll([
-      ...uploads.map((block) => upload(request, block, blockPrefix(block.meta.ulid))),
+    const sent = await settleAll([
+      ...uploads.map((block) => uploadIfReadable(request, block)),
       ...(localHead === undefined ? [] : [upload(request, localHead, headPrefix(point.instance, localHead.meta.ulid))]),
     ])
+    const results = sent.filter((result) => result !== undefined)
     const uploaded = new Map(results.map((result) => [result.named.ulid, result]))
     const known = new Map(inventory.stored.map((block) => [block.ulid, block.named]))
     const blocks: NamedBlock[] = []
     for (const ulid of plan.named) {
-      const named = uploaded.get(ulid)?.named ?? (known.get(ulid) as NamedBlock)
+      const named = uploaded.get(ulid)?.named ?? known.get(ulid)
+      if (named === undefined) continue
       blocks.push(await withTombstones(named, local.get(ulid)?.tombstones))
     }
     const stored = await storeArchives(archivePlan, archiveRequest)
@@ -122,7 +124,7 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     await lockManifest(complete, request)
     await checkFence(request, complete)
     await removeIntent(store, point.instance, point.id).catch((failure: unknown) => request.logger.warn({ store: store.url, error: messageOf(failure) }, 'the intent could not be removed: the next backup clears it'))
-    return { point: complete, uploadedBytes, reusedBytes: complete.cost.reusedBytes, uploadedBlocks: uploads.length, reusedBlocks: plan.reuse.length, coveredBlocks: plan.covers.size, archives: stored.reported, failedComponents: stored.failed, warnings }
+    return { point: complete, uploadedBytes, reusedBytes: complete.cost.reusedBytes, uploadedBlocks: uploads.length - sent.length + results.length, reusedBlocks: plan.reuse.length, coveredBlocks: plan.covers.size, archives: stored.reported, failedComponents: stored.failed, warnings }
   } catch (error) {
     // A manifest whose answer was lost may still come to be: what it names stays, and the next backup clears the intent.
     if (committing && hasCode(error, 'STORE_UNREACHABLE', 'STORE_BAD_RESPONSE', 'INTERRUPTED')) throw error
@@ -155,7 +157,23 @@ async function prepareBlocks(request: StoreRequest, inventory: Inventory, named:
   })))
 }
 
-async function upload(request: StoreRequest, block: SnapshotBlock, prefix: string): Promise<{ named: NamedBlock; uploadedBytes: number; replaced: string[] }> {
+interface UploadedSnapshotBlock {
+  named: NamedBlock
+  uploadedBytes: number
+  replaced: string[]
+}
+
+/** Undefined for a block of which the disk does not give every byte: the recovery point is made without it, and the answer names it. */
+async function uploadIfReadable(request: StoreRequest, block: SnapshotBlock): Promise<UploadedSnapshotBlock | undefined> {
+  try {
+    return await upload(request, block, blockPrefix(block.meta.ulid))
+  } catch (error) {
+    if (!hasCode(error, 'DAMAGED') || !request.check.isUnreadable(block)) throw error
+    return undefined
+  }
+}
+
+async function upload(request: StoreRequest, block: SnapshotBlock, prefix: string): Promise<UploadedSnapshotBlock> {
   const { meta } = block
   const stored = await uploadBlock(request.store, {
     prefix,

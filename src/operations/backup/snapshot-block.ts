@@ -2,6 +2,7 @@ import type { BlockMeta } from '../../domain/block.ts'
 import { hasCode, messageOf } from '../../errors.ts'
 import { readBlockDirectory, readBlockMeta, readBounded } from '../../tsdb/block-directory.ts'
 import { type LocalBlock, listBlocks } from '../../tsdb/data-directory.ts'
+import { diskFailure } from '../../tsdb/file-errors.ts'
 import { newestSampleMs } from '../../tsdb/newest-sample.ts'
 import { type Tombstone, parseTombstones } from '../../tsdb/tombstones.ts'
 import { maxTombstonesBytes } from '../../tsdb/verify-block.ts'
@@ -53,7 +54,7 @@ async function orDamage<T>(reading: Promise<T>): Promise<{ value: T } | { damage
   try {
     return { value: await reading }
   } catch (error) {
-    if (!hasCode(error, 'DAMAGED')) throw error
+    if (!hasCode(error, 'DAMAGED') && diskFailure(error) === undefined) throw error
     return { damage: messageOf(error) }
   }
 }

@@ -1,5 +1,6 @@
 import { PromDrError, hasCode, messageOf } from '../../errors.ts'
 import { readIndexToc } from '../../tsdb/check-file.ts'
+import { diskFailure } from '../../tsdb/file-errors.ts'
 import { ChunkFileChecker } from '../../tsdb/chunk-file-checker.ts'
 import { readFinishedFile } from '../../tsdb/file-body.ts'
 import { IndexChecker } from '../../tsdb/index-checker.ts'
@@ -20,16 +21,24 @@ type FileContents = BlockContents
 export class SourceCheck {
   readonly #contents = new Map<string, FileContents | 'under way'>()
   readonly #damaged: DamagedBlock[] = []
+  /** Blocks of which the disk does not give every byte, and why. */
+  readonly #unreadable = new Map<string, string>()
 
   /** The file as something to upload. Of several readers (repositories, retries) the first that gets to the end checks it. */
   body(block: SnapshotBlock, file: SourceFile): { sizeBytes: number; open(): AsyncIterable<Uint8Array> } {
     const { path, sizeBytes } = file
-    return { sizeBytes, open: () => (this.#contents.has(path) ? readFinishedFile(path, sizeBytes) : this.#checked(block, file)) }
+    return { sizeBytes, open: () => this.#readable(block, file, this.#contents.has(path) ? readFinishedFile(path, sizeBytes) : this.#checked(block, file)) }
+  }
+
+  /** Whether the block cannot be stored, since the disk does not give every byte of it. */
+  isUnreadable(block: SnapshotBlock): boolean {
+    return this.#unreadable.has(block.meta.ulid)
   }
 
   /** Damage that was found in what was read to its end, by block. */
   findings(blocks: readonly SnapshotBlock[]): DamagedBlock[] {
-    const findings = [...this.#damaged]
+    const findings = [...this.#unreadable].map(([ulid, reason]): DamagedBlock => ({ ulid, reason }))
+    findings.push(...this.#damaged.filter(({ ulid }) => !this.#unreadable.has(ulid)))
     for (const block of blocks) {
       const ulid = block.meta.ulid
       const parts = block.files.map((file) => this.#contents.get(file.path))
@@ -38,6 +47,18 @@ export class SourceCheck {
       if (reason !== undefined) findings.push({ ulid, reason })
     }
     return findings
+  }
+
+  async *#readable(block: SnapshotBlock, file: SourceFile, bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+    try {
+      yield* bytes
+    } catch (error) {
+      const code = diskFailure(error)
+      if (code === undefined) throw error
+      const { ulid } = block.meta
+      this.#unreadable.set(ulid, `it could not be stored: its ${file.relPath} cannot be read (${code})`)
+      throw new PromDrError('DAMAGED', `${ulid}/${file.relPath} cannot be read (${code})`, { hint: 'the disk is failing: look at dmesg, and restore to another one', cause: error })
+    }
   }
 
   async *#checked(block: SnapshotBlock, file: SourceFile): AsyncGenerator<Uint8Array, void, undefined> {

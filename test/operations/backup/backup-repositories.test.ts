@@ -10,6 +10,7 @@ import { type MemoryStore, createMemoryStore } from '../../../src/stores/memory-
 import { type ObjectStore, bytesBody } from '../../../src/stores/object-store.ts'
 import { thisProcess } from '../../../src/system/machine.ts'
 import { listSnapshots } from '../../../src/tsdb/data-directory.ts'
+import { badSector } from '../../fakes/bad-sector.ts'
 import { createFaultyStore } from '../../fakes/faulty-store.ts'
 import { type MadeBlocks, makeBlocks } from '../../support/blocks.ts'
 import { keysOf } from '../../support/bodies.ts'
@@ -155,6 +156,30 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('backups and their re
     const { warnings, recoveryPoint } = await on(createMemoryStore()).backup()
     await other.remove()
     if (recoveryPoint.blocks === made.blocks.length) expect(warnings).toEqual([expect.stringMatching(new RegExp(`^block ${ulid} lies in .* but the server has not loaded it`))])
+  })
+
+  it.each(['chunks/000001', 'index'])('go without a block whose %s the disk does not give, name it, and store it once it can be read', async (file) => {
+    const ulid = made.blocks[0]?.ulid ?? ''
+    const [one, two] = [createMemoryStore({ name: 'one' }), createMemoryStore({ name: 'two' })]
+    const operations = operationsOn(server.api, [{ name: 'one', store: one }, { name: 'two', store: two }], { settings })
+    const sector = await badSector(join(made.blocks[0]?.path ?? '', file))
+    try {
+      const report = await operations.backup()
+      expect(report.damagedAtSource).toEqual([{ ulid, reason: expect.stringMatching(/^it could not be stored: .*EIO/) }])
+      expect(backupExitCode(report)).toBe(5)
+      expect(report.repositories).toMatchObject([{ ok: true, uploadedBlocks: made.blocks.length - 1 }, { ok: true }])
+      expect(sector.hits).toBeGreaterThan(0)
+    } finally {
+      sector.mend()
+    }
+    for (const store of [one, two]) {
+      const [point] = (await readRecoveryPoints(store, 'prom-a')).points
+      expect(point?.blocks.map((block) => block.ulid)).toEqual(made.blocks.map((block) => block.ulid).filter((other) => other !== ulid))
+      expect(await keysOf(store, `blocks/${ulid}/meta.json`)).toEqual([])
+    }
+    expect(await operations.verify({ readData: true })).toMatchObject({ ok: true, damaged: [] })
+    expect(await operations.backup()).toMatchObject({ damagedAtSource: [], repositories: [{ ok: true, uploadedBlocks: 1 }, { ok: true, uploadedBlocks: 1 }] })
+    expect(await operations.verify({ readData: true })).toMatchObject({ ok: true, damaged: [] })
   })
 
   it('find what is damaged on the server\'s own disk while they store it as it is', async () => {
