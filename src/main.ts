@@ -11,6 +11,8 @@ import { readText, whyUnreadable } from './system/config-files.ts'
 
 /** Runs the command line of this process; the launcher exits with the code once stdout has taken everything. */
 export async function main(): Promise<ExitCode> {
+  // Everything that runs at the same time listens to the same signals, and to those made of them; Node would take more than ten for a leak, and say so on stderr.
+  setMaxListeners(0)
   let lost: Error | undefined
   // The reader of a pipe that has seen enough (`prom-dr list | head`) is no failure; a full disk is, or a script takes half an answer for a whole.
   process.stdout.on('error', (error) => (lost = systemCode(error) === 'EPIPE' ? lost : error))
@@ -48,8 +50,6 @@ const interruptions = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** The first SIGINT, SIGTERM or SIGHUP asks everything to stop and tidy up; the second ends the process at once. */
 function signalOfInterruption(): AbortSignal {
   const controller = new AbortController()
-  // Everything that runs at the same time listens; Node would take more than ten for a leak, and say so on stderr.
-  setMaxListeners(0, controller.signal)
   const interrupt = (name: NodeJS.Signals) => {
     for (const other of interruptions) process.removeListener(other, interrupt)
     controller.abort(new PromDrError('INTERRUPTED', `interrupted by ${name}`, { hint: 'what was committed before is intact; run the same command again' }))
