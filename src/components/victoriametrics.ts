@@ -28,6 +28,9 @@ const descriptionSchema = z.looseObject({ version: z.string() })
 /** Inside the data directory, which may be a mount point. VictoriaMetrics takes no notice of it. */
 const stagingName = '.prom-dr-staging'
 const programTimeoutMs = 24 * 3_600_000
+/** vmbackup with next to nothing to copy may be done before its own HTTP server has begun: it ends in a panic then, and run again copies nothing twice. */
+const stoppedTooSoon = /panic.*there is no http server at/
+const mostRuns = 5
 
 /** VictoriaMetrics through its own tools: parts are immutable, so that each backup copies the new ones alone. */
 export function createVictoriaMetricsComponent(settings: VictoriaMetricsSettings): Component {
@@ -116,9 +119,12 @@ async function runTool(program: string, args: readonly string[], { place, signal
   const cwd = await mkdtemp(join(tmpdir(), 'prom-dr-vm-'))
   try {
     // They serve metrics on all addresses unless told otherwise.
-    const { exitCode, stderr, stdout } = await runProgram(program, [...args, ...endpoint, '-httpListenAddr', '127.0.0.1:0'], { env, cwd, timeoutMs: programTimeoutMs, signal })
+    const run = () => runProgram(program, [...args, ...endpoint, '-httpListenAddr', '127.0.0.1:0'], { env, cwd, timeoutMs: programTimeoutMs, signal })
+    let result = await run()
+    for (let again = 1; again < mostRuns && stoppedTooSoon.test(result.stderr); again += 1) result = await run()
+    const { exitCode, stderr, stdout } = result
     if (exitCode === 0) return
-    const said = `${stdout}\n${stderr}`.trim().split('\n').filter((line) => /error|fatal|panic/i.test(line)).slice(-3).join('; ')
+    const said = `${stdout}\n${stderr}`.trim().split('\n').filter((line) => /error|fatal|panic/i.test(line)).slice(-3).join('; ').replaceAll('\t', ' ')
     throw new PromDrError('COMPONENT_FAILED', `${program} ended with ${exitCode}: ${said === '' ? stderr.trim().slice(-500) : said}`, { hint: 'see what it says; what it has copied is used by the next run' })
   } finally {
     await rm(cwd, { recursive: true, force: true })

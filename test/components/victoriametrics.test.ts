@@ -76,6 +76,23 @@ describe('VictoriaMetrics', () => {
     await third.stop()
   })
 
+  it('is copied although vmbackup was done before its own HTTP server had begun', async ({ skip }) => {
+    needPrograms({ skip }, 'victoria-metrics', 'vmbackup')
+    const scripts = await temporaryDirectory()
+    const vmbackup = join(scripts, 'vmbackup')
+    // What vmbackup 1.79 says then, twice, before the real one runs.
+    const panic = '2026-11-21T11:03:55.607Z\\tpanic\\tVictoriaMetrics/lib/httpserver/httpserver.go:166\\tBUG: there is no http server at \\"127.0.0.1:0\\"'
+    await writeFile(vmbackup, `#!/bin/sh\necho run >>${scripts}/runs\nif [ "$(wc -l <${scripts}/runs)" -le "$(cat ${scripts}/panics)" ]; then printf '${panic}\\n' >&2; exit 2; fi\nexec vmbackup "$@"\n`, { mode: 0o755 })
+    const { directory, server, external } = await arrange({ vmbackup })
+    await server.write(1)
+    const store = (panics: number, prefix: string) => writeFile(join(scripts, 'panics'), `${panics}`).then(() => external.store({ url: `file://${directory}/repository`, prefix }, { previous: undefined, recoveryPoint: 'one', signal }))
+    await store(2, 'one/')
+    expect(await readdir(join(directory, 'repository/one'))).toContain('backup_complete.ignore')
+    await expect(store(99, 'two/')).rejects.toMatchObject({ code: 'COMPONENT_FAILED', message: expect.stringMatching(/ended with 2: .* panic .*there is no http server/) })
+    expect(await (await fetch(`${server.url}/snapshot/list`)).json()).toMatchObject({ snapshots: [] })
+    await server.stop()
+  })
+
   it('has its snapshot removed when the copy fails', async ({ skip }) => {
     needPrograms({ skip }, 'victoria-metrics', 'vmbackup')
     const { directory, server, external } = await arrange()

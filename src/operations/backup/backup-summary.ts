@@ -60,10 +60,10 @@ export function summarizeBackup(run: BackedUp): BackupReport {
   }
 }
 
-/** Each once, however many repositories lack it. */
+/** Each once, however many repositories lack it for the same reason. */
 export function failedOf({ collection, outcomes }: { collection: Collection; outcomes: ReadonlyMap<string, { failedComponents: FailedComponent[] }> }): FailedComponent[] {
   const all = [...collection.failed, ...[...outcomes.values()].flatMap((outcome) => outcome.failedComponents)]
-  return [...new Map(all.map((failed) => [failed.component, failed])).values()]
+  return [...new Map(all.map((failed) => [`${failed.component} ${failed.error.message}`, failed])).values()]
 }
 
 function repositoryOutcome({ name, store }: NamedStore, outcome: StoreOutcome | undefined, error: unknown): RepositoryOutcome {

@@ -117,7 +117,8 @@ async function storeExternal(component: Component, request: ArchiveRequest & { r
   } catch (error) {
     signal.throwIfAborted()
     if (!(error instanceof PromDrError)) throw error
-    result.failed.push({ component: component.name, kind: component.kind, error: failureOf(error) })
+    const failure = failureOf(error)
+    result.failed.push({ component: component.name, kind: component.kind, error: { ...failure, message: `into ${store.url}: ${failure.message}` } })
     return undefined
   }
   const extent = await measureExternal(store, instance, { path: prefix, signal })
