@@ -33,8 +33,9 @@ export async function readArchive(request: ReadArchiveRequest): Promise<number> 
     await fetchObject(request, fetched)
     await unpackArchive(opened(request, fetched), { archive, into, signal })
   } catch (error) {
-    if (!hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND')) throw error
-    throw new PromDrError(error.code, error.message, { ...(error.hint !== undefined && { hint: error.hint }), cause: error, details: { ...error.details, key } })
+    if (!hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND', 'KEY_MISSING')) throw error
+    const message = error.code === 'KEY_MISSING' && error.message.startsWith('it ') ? `the archive of ${archive.component} cannot be opened: ${error.message}` : error.message
+    throw new PromDrError(error.code, message, { ...(error.hint !== undefined && { hint: error.hint }), cause: error, details: { ...error.details, key } })
   } finally {
     await removeFile(fetched)
   }

@@ -197,7 +197,7 @@ describe('before the first component is touched', () => {
     const { identity, recipient } = await newKeyPair()
     await makeArchive(store, componentsContext([component], { encryption: ageWith([recipient]) }))
     await rm(directory, { recursive: true })
-    expect(await rejectionOf(restore(store, componentsContext([component], { opening: ageWith([]) }), { only: ['etc'] }))).toMatchObject({ code: 'KEY_MISSING' })
+    expect(await rejectionOf(restore(store, componentsContext([component], { opening: ageWith([]) }), { only: ['etc'] }))).toMatchObject({ code: 'KEY_MISSING', message: expect.stringContaining('the archive of etc cannot be opened: it is sealed for') })
     expect(await rejectionOf(restore(store, componentsContext([component]), { only: ['etc'] }))).toMatchObject({ code: 'KEY_MISSING', message: expect.stringContaining(recipient) })
     expect(await treeOf(directory)).toEqual({})
     const identityFile = await writeIdentityFile(await temporaryDirectory(), identity)
