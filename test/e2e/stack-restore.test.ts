@@ -62,7 +62,10 @@ describe.skipIf(missingPrograms('prometheus', 'promtool', 'prometheus-alertmanag
     await stack.wipe()
     const alreadyNotified = stack.notified.length
     expect(await silencesByHand(join(home, 'repository/instances/prom-a/archives/alertmanager'))).toEqual(ids)
-    await run('restore', '--at', 'latest', '--all', '--target', join(stack.directory, 'tsdb'))
+    const restored = JSON.parse(await run('restore', '--at', 'latest', '--all', '--target', join(stack.directory, 'tsdb'), '--json')) as { stages: { name: string; durationMs: number }[] }
+    const [start, preparing] = restored.stages
+    expect([start?.name, preparing?.name]).toEqual(['start prom-dr', 'prepare components'])
+    expect(Math.min(start?.durationMs ?? 0, preparing?.durationMs ?? 0)).toBeGreaterThan(0)
     await stack.startAlertmanager()
     await stack.startPrometheus()
     expect(await stack.prometheus.api.query('count_over_time(recorded:answer[1h]) > 0', askedAtMs)).toBe(recorded)
@@ -70,5 +73,5 @@ describe.skipIf(missingPrograms('prometheus', 'promtool', 'prometheus-alertmanag
     expect((await stack.alertmanager.api.silences()).map(({ id }) => id)).toEqual(ids)
     await waitForRounds(stack, 'Fence')
     expect(stack.notified.slice(alreadyNotified)).toEqual(['firing Fence'])
-  }, 150_000)
+  }, 400_000)
 })

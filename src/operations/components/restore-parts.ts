@@ -6,6 +6,8 @@ import type { RestorePartsReport, RestorePartsRequest, RestoredComponentReport }
 import { withPreparedComponents } from './restore-components.ts'
 import { Stopwatch } from '../stopwatch.ts'
 
+type Stage = Stopwatch['stages'][number]
+
 /**
  * Restores the TSDB, components, or both: components only where they are named. Those lie ready and checked before the TSDB is touched;
  * they are put in place after it, since a refused or failed restore of the TSDB leaves everything as it was.
@@ -17,12 +19,13 @@ export async function restoreParts(context: RestoreContext & { components: Compo
   if (only?.length === 0) throw new PromDrError('USAGE', 'nothing is named to be restored', { hint: 'name tsdb, config or other components with --only, or give --all' })
   if (!withComponents) return restore(context, request)
   const watch = new Stopwatch(context.clock, context.decidedAtMs)
+  const startedAfterMs = watch.totalMs()
   return withPreparedComponents(context, request, async (prepared) => {
     if (withTsdb) {
       const tsdb = await restore(context, request)
       const components = await prepared.restore()
       const unrecorded = await record(components, { requestedAt: tsdb.requestedAt, stages: [], bytes: prepared.bytes, recoverableAt: isoOrNull(prepared.newestMs) })
-      return { ...tsdb, bytes: tsdb.bytes + prepared.bytes, repaired: [...tsdb.repaired, ...prepared.repaired], warnings: [...tsdb.warnings, ...prepared.warnings, ...unrecorded], components }
+      return { ...tsdb, stages: stagesOf(tsdb.stages, startedAfterMs), bytes: tsdb.bytes + prepared.bytes, repaired: [...tsdb.repaired, ...prepared.repaired], warnings: [...tsdb.warnings, ...prepared.warnings, ...unrecorded], components }
     }
     watch.stages.push({ name: 'fetch and check', durationMs: watch.totalMs() })
     const components = await watch.time('put in place', () => prepared.restore())
@@ -41,6 +44,12 @@ export async function restoreParts(context: RestoreContext & { components: Compo
   async function record(components: readonly RestoredComponentReport[], measured: RecordRestoredRequest['measured']): Promise<string[]> {
     return request.dryRun ? [] : recordRestored({ ...context, instance: request.instance ?? context.instance, components, measured })
   }
+}
+
+/** The TSDB's restore counts from the decision: what it takes for the start of the program is also what the components took until they lay ready. */
+function stagesOf([start, ...others]: readonly Stage[], startedAfterMs: number): Stage[] {
+  if (start === undefined) return []
+  return [{ ...start, durationMs: startedAfterMs }, { name: 'prepare components', durationMs: start.durationMs - startedAfterMs }, ...others]
 }
 
 function isoOrNull(ms: number | null): string | null {
