@@ -26,6 +26,8 @@ let old: KeyPair
 let fresh: KeyPair
 let both: string
 let etc: string
+let made: MemoryStore
+const start = new Date()
 
 beforeAll(async () => {
   old = await newKeyPair()
@@ -33,15 +35,17 @@ beforeAll(async () => {
   both = await writeIdentityFile(await temporaryDirectory('keys'), old.identity, fresh.identity)
   etc = await temporaryDirectory('etc')
   await writeTree(etc, { 'app.conf': 'password = sesame\n' })
+  made = createMemoryStore({ clock: createManualClock(start) })
+  await knownRepository(made)
+  for (let twice = 0; twice < 2; twice += 1) await makeOne(made)
 })
 
 const makeOne = (store: ObjectStore) => makeArchive(store, componentsContext([directoryComponent('etc', etc)], { encryption: ageWith([old.recipient]) }))
 
-async function repository(): Promise<{ store: MemoryStore; clock: ManualClock }> {
-  const clock = createManualClock(new Date())
+function repository(): { store: MemoryStore; clock: ManualClock } {
+  const clock = createManualClock(start)
   const store = createMemoryStore({ clock })
-  await knownRepository(store)
-  for (let twice = 0; twice < 2; twice += 1) await makeOne(store)
+  for (const [key, object] of made.objects) store.objects.set(key, { ...object })
   return { store, clock }
 }
 
@@ -89,13 +93,13 @@ test.each([
     }
   }],
 ])('a run that was paused anywhere for longer than its leases, while %s, takes nothing away that is named, and brings nothing back that has gone', async (_what, others) => {
-  const { store: untouched } = await repository()
+  const { store: untouched } = repository()
   const { paused: counted, looks } = pausedAt(untouched, 0, async () => {})
   await run(counted)
   expect(looks()).toBeGreaterThan(20)
   let turnedAway = 0
   for (let nth = 1; nth <= looks(); nth += 1) {
-    const { store, clock } = await repository()
+    const { store, clock } = repository()
     let left: string[] = []
     const { paused } = pausedAt(store, nth, async () => {
       clock.advance(2 * leaseDurationMs)
