@@ -16,6 +16,8 @@ export interface NeedStream {
   checkpoints: readonly { bound: number | null }[]
   /** From when on the server's own log may be damaged, ms: what follows is in its memory alone. Undefined without damage. */
   damagedSince: number | undefined
+  /** When it was found that out-of-order samples are in a block and in no log, ms. */
+  lateSince?: number | undefined
 }
 
 /**
@@ -23,7 +25,7 @@ export interface NeedStream {
  * none at all (`first`) it is the operator's to make it; it may be on its way.
  */
 export interface RecoveryNeed {
-  kind: 'gap' | 'damage' | 'unreachable' | 'first'
+  kind: 'gap' | 'late' | 'damage' | 'unreachable' | 'first'
   reason: string
 }
 
@@ -31,10 +33,11 @@ export interface RecoveryNeed {
 export const damageRepeatMs = 15 * 60_000
 
 /** Undefined when what is shipped can be restored without loss. */
-export function recoveryNeed({ generation, checkpoints, damagedSince }: NeedStream, points: readonly NeedPoint[], nowMs: number): RecoveryNeed | undefined {
+export function recoveryNeed({ generation, checkpoints, damagedSince, lateSince }: NeedStream, points: readonly NeedPoint[], nowMs: number): RecoveryNeed | undefined {
   const headSince = (sinceMs: number) => points.some(({ createdAt, headStored }) => headStored && createdAt >= sinceMs)
   if (damagedSince !== undefined && !headSince(Math.max(damagedSince, nowMs - damageRepeatMs))) return { kind: 'damage', reason: 'Prometheus\'s own log is damaged: what follows is in the server\'s memory alone' }
   if (generation.gap !== null && !headSince(generation.startedAt)) return { kind: 'gap', reason: `there is a gap in the shipped log: ${generation.gap.reason}` }
+  if (lateSince !== undefined && !points.some(({ createdAt }) => createdAt >= lateSince)) return { kind: 'late', reason: 'out-of-order samples went into a block before their log was seen' }
   if (standsAlone(generation)) return undefined
   if (points.length === 0) return { kind: 'first', reason: 'there is no recovery point that the shipped log could be replayed onto' }
   const starts = [...checkpoints.map(({ bound }) => bound), ...(generation.checkpoint === null ? [generation.bound] : [])]

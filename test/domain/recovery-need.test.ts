@@ -44,6 +44,13 @@ describe('a shipped log wants a recovery point', () => {
     expect(recoveryNeed(stream({ ...alone, gap }), [], nowMs)).toMatchObject({ kind: 'gap' })
   })
 
+  it('with the block that took samples from the out-of-order log before they were seen there, with the head or without', () => {
+    const late = stream({ lateSince: nowMs - 1000, blocks: 0, source: {} })
+    expect(recoveryNeed(late, [], nowMs)).toMatchObject({ kind: 'late' })
+    expect(recoveryNeed(late, [point()], nowMs)).toMatchObject({ kind: 'late' })
+    expect(recoveryNeed(late, [point({ createdAt: nowMs - 500, headStored: false })], nowMs)).toBeUndefined()
+  })
+
   it('again and again while the server\'s own log is damaged', () => {
     const damaged = (damagedSince: number) => stream({ damagedSince })
     expect(recoveryNeed(damaged(nowMs - 100), [point()], nowMs)).toMatchObject({ kind: 'damage' })

@@ -27,7 +27,7 @@ export interface GapCloserContext {
 export interface ClosedTarget {
   repository: NamedStore
   /** Undefined while it cannot be reached. */
-  shipper: Pick<RepositoryShipper, 'generation' | 'damagedSinceMs'> | undefined
+  shipper: (Pick<RepositoryShipper, 'generation' | 'damagedSinceMs'> & Partial<Pick<RepositoryShipper, 'lateSinceMs'>>) | undefined
 }
 
 interface Watched {
@@ -129,9 +129,9 @@ export class GapCloser {
     return undefined
   }
 
-  async #streamOf({ store }: NamedStore, { generation, damagedSinceMs }: NonNullable<ClosedTarget['shipper']>, signal: AbortSignal) {
+  async #streamOf({ store }: NamedStore, { generation, damagedSinceMs, lateSinceMs }: NonNullable<ClosedTarget['shipper']>, signal: AbortSignal) {
     const { instance } = this.#context
-    return { generation, checkpoints: await readCheckpoints(store, instance, { generation: generation.id, signal }), damagedSince: damagedSinceMs }
+    return { generation, checkpoints: await readCheckpoints(store, instance, { generation: generation.id, signal }), damagedSince: damagedSinceMs, lateSince: lateSinceMs }
   }
 
   async #pointsIn({ store }: NamedStore, signal: AbortSignal): Promise<NeedPoint[]> {
@@ -186,8 +186,8 @@ export class GapCloser {
   }
 }
 
-function stateOf({ generation, damagedSinceMs }: NonNullable<ClosedTarget['shipper']>): string {
-  return `${generation.id} ${damagedSinceMs ?? ''}`
+function stateOf({ generation, damagedSinceMs, lateSinceMs }: NonNullable<ClosedTarget['shipper']>): string {
+  return `${generation.id} ${damagedSinceMs ?? ''} ${lateSinceMs ?? ''}`
 }
 
 function described(error: unknown): NonNullable<ShippedBackup['error']> {

@@ -70,7 +70,10 @@ export async function keepLog(context: KeeperContext, followers: readonly Follow
   }
 }
 
-/** One look. `ending`: it is the last, so that nothing stays held that is shipped. @returns what was seen, to compare */
+/**
+ * One look. `ending`: it is the last, so that nothing stays held that is shipped, but for the newest segments where the server takes samples out of
+ * order: what it logs of them until the next start may be in a block by then, and removed. @returns what was seen, to compare
+ */
 export async function lookAfter(context: KeeperContext, followers: readonly Follower[], options: { ending: boolean } = { ending: false }): Promise<string> {
   const { dataDir, growth, clock, partBytes } = context
   const wbl = await readLocalLog(dataDir, 'wbl')
@@ -78,7 +81,7 @@ export async function lookAfter(context: KeeperContext, followers: readonly Foll
   const atMs = clock.now().getTime()
   growth.wbl.look(wbl.segments, atMs)
   growth.wal.look(wal.segments, atMs)
-  for (const [log, { segments }] of [['wal', wal], ['wbl', wbl]] as const) await holdWhatIsMissing(context, { log, segments, positions: followers.map((follower) => follower.position(log)), ...options })
+  for (const [log, { segments }] of [['wal', wal], ['wbl', wbl]] as const) await holdWhatIsMissing(context, { log, segments, positions: followers.map((follower) => follower.position(log)), letGo: options.ending && wbl.segments.length === 0 })
   for (const follower of followers) {
     const position = follower.position('wal')
     if (position === undefined) continue
@@ -100,13 +103,13 @@ function unshippedBytes(segments: readonly LocalSegment[], { segment, offset }: 
  * The newest segment too: an out-of-order compaction begins another one, and removes this one a moment later, with what was
  * logged since it was read last.
  */
-async function holdWhatIsMissing({ dataDir, holdBytes, logger }: KeeperContext, now: { log: WalLog; segments: readonly LocalSegment[]; positions: readonly (WalPosition | undefined)[]; ending: boolean }): Promise<void> {
-  const { log, segments, positions, ending } = now
+async function holdWhatIsMissing({ dataDir, holdBytes, logger }: KeeperContext, now: { log: WalLog; segments: readonly LocalSegment[]; positions: readonly (WalPosition | undefined)[]; letGo: boolean }): Promise<void> {
+  const { log, segments, positions, letGo } = now
   const newest = segments.at(-1)?.number
   if (newest === undefined) return releaseSegments(dataDir, log, Number.POSITIVE_INFINITY)
   // Of a segment that nothing was shipped of, the one before it shows that it follows.
   const from = Math.min(newest, ...positions.map((position) => (position === undefined ? 0 : position.segment - (position.offset === 0 ? 1 : 0))))
-  if (ending && from >= newest) return releaseSegments(dataDir, log, Number.POSITIVE_INFINITY)
+  if (letGo && from >= newest) return releaseSegments(dataDir, log, Number.POSITIVE_INFINITY)
   await releaseSegments(dataDir, log, from)
   const lost = await holdSegments(dataDir, log, { from, limitBytes: holdBytes })
   if (lost.length > 0) logger.error({ log, segments: lost.map((segment) => String(segment).padStart(8, '0')) }, 'segments that were not shipped had to be let go: there will be a gap')

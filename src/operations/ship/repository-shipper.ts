@@ -1,12 +1,13 @@
 import type { WalLog, WalPosition } from '../../domain/wal-stream.ts'
 import { PromDrError, hasCode } from '../../errors.ts'
-import { type Generation, readCheckpoints, readDeletions, readGenerations, writeHeartbeat } from '../../repository/wal-stream.ts'
+import { type Generation, readCheckpoints, readDeletions, readGenerations, readHeartbeat, writeHeartbeat } from '../../repository/wal-stream.ts'
 import type { Logger } from '../../system/logger.ts'
 import { listBlocks } from '../../tsdb/data-directory.ts'
 import { readRestored } from '../../tsdb/restore-directory.ts'
 import { readLocalLog } from '../../tsdb/wal-source.ts'
 import { oldestSampleMs } from '../../tsdb/wal-tail.ts'
 import { expireWal } from './expire-wal.ts'
+import { lateBlocksSince } from './late-blocks.ts'
 import { sealSegment } from './seal-segment.ts'
 import { newestInOrderMs, shipCheckpoint } from './ship-checkpoint.ts'
 import { shipDeletions } from './ship-deletions.ts'
@@ -54,6 +55,10 @@ export class RepositoryShipper {
   /** Gaps that no result has told of yet. */
   #gaps: ShippedGap[] = []
   #expiredAtMs = Number.NEGATIVE_INFINITY
+  /** When the WBL was last seen. */
+  #besideSeenAtMs: number
+  /** When it was found that out-of-order samples went into a block before their log was seen, ms. */
+  lateSinceMs: number | undefined
 
   private constructor(context: RepositoryShipperContext, state: LogsOfGeneration) {
     this.#context = context
@@ -61,6 +66,7 @@ export class RepositoryShipper {
     this.#wal = state.wal
     this.#wbl = state.wbl
     this.#unsealed = state.unsealed
+    this.#besideSeenAtMs = context.now().getTime()
   }
 
   /**
@@ -88,11 +94,15 @@ export class RepositoryShipper {
       // One that has nothing yet hands on what it came from.
       if ('reason' in wal) return begin(context, { reason: wal.reason, parent: wal.newestSampleMs === null ? own.parent : null, newestSampleMs: wal.newestSampleMs })
       const wbl = await WalShipper.resume(ofTails(context), own, 'wbl')
-      if ('reason' in wbl) return { generation: own, wal: wal.shipper, wbl: await startWbl(context, own.id), unsealed: wal.finished }
-      return { generation: own, wal: wal.shipper, wbl: wbl.shipper, unsealed: [...wal.finished, ...wbl.finished] }
+      const unseenSinceMs = async () => (await readHeartbeat(context.store, context.instance, { generation: own.id, signal: context.signal }))?.at ?? own.startedAt
+      if ('reason' in wbl) return { generation: own, wal: wal.shipper, wbl: await startWbl(context, own.id), unsealed: wal.finished, wblUnseenSinceMs: await unseenSinceMs() }
+      // Of a later segment than the first nothing shows that none before it held anything.
+      const passedBy = wbl.shipper.position.offset === 0 && wbl.shipper.position.segment > 0
+      return { ...(passedBy && { wblUnseenSinceMs: await unseenSinceMs() }), generation: own, wal: wal.shipper, wbl: wbl.shipper, unsealed: [...wal.finished, ...wbl.finished] }
     })()
     const shipper = new RepositoryShipper(context, state)
     if (state.generation.startedAt >= openedAtMs) shipper.#tellOf(state.generation)
+    if (state.wblUnseenSinceMs !== undefined) await shipper.#tellOfLate(state.wblUnseenSinceMs)
     await shipper.#readStored()
     return shipper
   }
@@ -189,11 +199,25 @@ export class RepositoryShipper {
 
   /** Out-of-order compaction removes old segments of the WBL at any time: shipping then goes on with the first that is there. */
   async #passWbl(result: PassResult): Promise<void> {
+    const seenAtMs = this.#context.now().getTime()
     const shipped = await this.#wbl.pass()
-    if (!('reason' in shipped)) return this.#count('wbl', shipped, result)
-    this.#wbl = await startWbl(this.#context, this.#generation.id)
-    const again = await this.#wbl.pass()
-    if (!('reason' in again)) this.#count('wbl', again, result)
+    if ('reason' in shipped) {
+      await this.#tellOfLate(this.#besideSeenAtMs)
+      this.#wbl = await startWbl(this.#context, this.#generation.id)
+      const again = await this.#wbl.pass()
+      if (!('reason' in again)) this.#count('wbl', again, result)
+    } else this.#count('wbl', shipped, result)
+    this.#besideSeenAtMs = seenAtMs
+  }
+
+  /** What went from the WBL into a block between two looks is in no log: only a recovery point made from now on has it. */
+  async #tellOfLate(sinceMs: number): Promise<void> {
+    const span = await lateBlocksSince(this.#context.dataDir, sinceMs)
+    if (span === undefined) return
+    this.lateSinceMs = this.#context.now().getTime()
+    const told = { from: iso(span.minTime), to: new Date(span.maxTime).toISOString(), reason: 'out-of-order samples went into a block before their log was seen' }
+    this.#gaps.push(told)
+    this.#context.logger.error({ instance: this.#context.instance, generation: this.#generation.id, ...told }, 'samples that came out of order may be missing in the stream')
   }
 
   #count(log: WalLog, shipped: Shipped, result: PassResult): void {
@@ -272,6 +296,8 @@ export class RepositoryShipper {
 }
 
 interface LogsOfGeneration {
+  /** Set where the stored WBL does not show what the server had in it since then, ms. */
+  wblUnseenSinceMs?: number
   generation: Generation
   wal: WalShipper
   wbl: WalShipper

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { PromDrError } from '../../../src/errors.ts'
 import type { PrometheusApi } from '../../../src/integrations/prometheus/prometheus-api.ts'
 import type { BackupReport } from '../../../src/operations/backup/backup-report.ts'
-import { type BackUp, GapCloser } from '../../../src/operations/ship/gap-closer.ts'
+import { type BackUp, type ClosedTarget, GapCloser } from '../../../src/operations/ship/gap-closer.ts'
 import type { Generation } from '../../../src/repository/wal-stream.ts'
 import { createMemoryStore } from '../../../src/stores/memory-store.ts'
 import type { ObjectStore } from '../../../src/stores/object-store.ts'
@@ -105,6 +105,18 @@ describe('a gap in what is shipped', () => {
     closer.notice()
     await close()
     expect(asked).toHaveLength(2)
+  })
+
+  it('that samples are in a block and in no log is seen at once', async () => {
+    const { asked, closer, close, targets } = scene({ generation: generation('20261121T010000Z-aaaaaaaa', { gap: null, blocks: 0, source: {} as never }) })
+    await close()
+    expect(asked).toEqual([])
+    const [target] = targets as ClosedTarget[]
+    if (target?.shipper !== undefined) target.shipper = { ...target.shipper, lateSinceMs: Date.now() }
+    closer.notice()
+    await close()
+    expect(asked).toHaveLength(1)
+    expect(closer.made).toMatchObject([{ ok: true, reason: expect.stringContaining('out-of-order') }])
   })
 
   it('is only told of where recovery points are the operator\'s', async () => {
