@@ -37,7 +37,8 @@ const stepMs = 30_000
 export async function startSimulatedServer(options: TestPrometheusOptions & { alignMs?: number } = {}): Promise<SimulatedServer & { startMs: number }> {
   const { alignMs = 2 * hourMs, ...others } = options
   const startMs = Math.floor((Date.now() - 48 * hourMs) / alignMs) * alignMs
-  const server = await startTestPrometheus({ scrapeItself: false, retention: '100y', ...others })
+  // As far apart as what is written: known answers are taken from windows of so many scrape intervals.
+  const server = await startTestPrometheus({ scrapeItself: false, retention: '100y', scrapeInterval: `${stepMs / 1000}s`, ...others })
   const root = join(await temporaryDirectory('repository'), 'repository')
   const store = createFileStore({ root })
   let time = startMs

@@ -124,12 +124,17 @@ function wasCutOff(error: unknown): boolean {
   return hasCode(error, 'PROMETHEUS_UNREACHABLE') && error.details?.['connectionClosed'] === true
 }
 
-/** Reads the series with exactly these labels; undefined when the server has none in the range. */
+/**
+ * Reads the series with exactly these labels; undefined when the server has none in the range. A server may answer with whole chunks, so that
+ * what is outside of the range is left out here: Prometheus 2.42 does not cut them at the beginning where the series has tombstones
+ * (tsdb/tombstones, Intervals.Add takes one from the smallest time).
+ */
 async function readSeries(api: PrometheusApi, labels: Record<string, string>, range: { startMs: number; endMs: number; externalLabels: Record<string, string>; signal?: AbortSignal | undefined }): Promise<RawSeries | undefined> {
   const matchers = Object.entries(labels).map(([name, value]) => ({ type: '=' as const, name, value }))
   const found = await persistently(() => api.remoteRead({ matchers, startMs: range.startMs, endMs: range.endMs, ...signalOf(range) }), range.signal)
   const names = new Set([labelKey(labels), labelKey(withExternalLabels(labels, range.externalLabels))])
-  return found.find((series) => names.has(labelKey(series.labels)))
+  const series = found.find(({ labels: of }) => names.has(labelKey(of)))
+  return series && { ...series, samples: series.samples.filter(({ timestampMs }) => timestampMs >= range.startMs && timestampMs <= range.endMs) }
 }
 
 /**
