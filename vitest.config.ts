@@ -19,8 +19,9 @@ export default defineConfig(({ mode }) => ({
     pool: 'forks',
     // Tests with real programs wait more than they compute, so that one more than the cores keeps a small machine busy.
     maxWorkers: availableParallelism() + 1,
-    testTimeout: mode === 'test' ? 60_000 : 600_000,
-    hookTimeout: mode === 'test' ? 60_000 : 600_000,
+    // A machine that does other work too may be four times as slow.
+    testTimeout: mode === 'test' ? 240_000 : 600_000,
+    hookTimeout: mode === 'test' ? 240_000 : 600_000,
     teardownTimeout: 30_000,
     reporters: process.env['CI'] === 'true' ? ['default', ['json', { outputFile: `.cache/test-results/${mode}.json` }]] : ['default'],
   },

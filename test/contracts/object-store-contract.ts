@@ -171,7 +171,7 @@ export function objectStoreContract(name: string, options: StoreContractOptions,
       expect(await collect(other.listFolders('blocks/'))).toEqual(['01-x', '02'])
     })
 
-    test('more objects than one page holds are all listed, and all removed', { timeout: 120_000 }, async () => {
+    test('more objects than one page holds are all listed, and all removed', { timeout: 400_000 }, async () => {
       const keys = Array.from({ length: 1105 }, (_, index) => `many/${String(index).padStart(5, '0')}/o`)
       for (let start = 0; start < keys.length; start += 24) await Promise.all(keys.slice(start, start + 24).map((key) => store.put(key, textBody('x'))))
       expect(await keysOf(other, 'many/')).toEqual(keys)
@@ -212,7 +212,7 @@ export function objectStoreContract(name: string, options: StoreContractOptions,
       expect((await keysOf(other, 'folder/')).length).toBe(12)
     })
 
-    test('a large object goes in pieces, comes back equal, and reports its progress', { timeout: 120_000 }, async () => {
+    test('a large object goes in pieces, comes back equal, and reports its progress', { timeout: 400_000 }, async () => {
       const body = patternBody(options.largeBytes)
       const sha256 = await digestOf(body.open())
       const progress: number[] = []
@@ -234,7 +234,7 @@ export function objectStoreContract(name: string, options: StoreContractOptions,
       ['has another digest than announced', (sizeBytes) => ({ ...patternBody(sizeBytes), sha256: '0'.repeat(64) })],
       ['fails midway', failingBody],
     ]
-    test.for(wrongBodies)('a body that %s is FILE_SYSTEM and leaves nothing', { timeout: 120_000 }, async ([, makeBody]) => {
+    test.for(wrongBodies)('a body that %s is FILE_SYSTEM and leaves nothing', { timeout: 400_000 }, async ([, makeBody]) => {
       for (const sizeBytes of [1000, options.largeBytes]) {
         await expect(store.create('c', makeBody(sizeBytes))).rejects.toMatchObject({ code: 'FILE_SYSTEM' })
         await expect(store.put('p', makeBody(sizeBytes))).rejects.toMatchObject({ code: 'FILE_SYSTEM' })

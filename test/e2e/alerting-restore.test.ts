@@ -75,5 +75,5 @@ describe.skipIf(missingPrograms('prometheus', 'promtool', 'prometheus-alertmanag
     const again = await startTestAlertmanager({ directory: other.directory })
     await postAlert(again.url, 'Notified', 600)
     await waitFor(() => stack.notified.slice(alreadyNotified).includes('firing Notified'), { what: 'a second notification' })
-  }, 120_000)
+  }, 400_000)
 })

@@ -10,7 +10,7 @@ import { temporaryDirectory } from '../support/cleanup.ts'
 import { missingPrograms, startTestPrometheus, waitForSamples } from '../support/prometheus.ts'
 
 describe.skipIf(missingPrograms('prometheus', 'promtool'))('the commands on an encrypted repository', () => {
-  it('back up without a secret key, refuse to read without it, restore with it, and seal everything for another', { timeout: 300_000 }, async () => {
+  it('back up without a secret key, refuse to read without it, restore with it, and seal everything for another', { timeout: 400_000 }, async () => {
     const server = await startTestPrometheus({ retention: '10y' })
     await waitForSamples(server, 'up', 3)
     const directory = await temporaryDirectory('encryption')

@@ -55,7 +55,7 @@ function start({ temporary, mark }: Place, argv: string[]): Run {
 
 // They wait far more than they compute.
 describe.concurrent('npm run quickstart', () => {
-  it('loses a Prometheus, brings it back and reports what was lost, how long it took and that answers are equal', { timeout: 120_000 }, async ({ place, skip }) => {
+  it('loses a Prometheus, brings it back and reports what was lost, how long it took and that answers are equal', { timeout: 400_000 }, async ({ place, skip }) => {
     needPrograms({ skip }, 'prometheus', 'prometheus-node-exporter')
     const run = start(place, [process.execPath, 'bin/quickstart.js'])
     const { exitCode } = await run.ended
@@ -76,7 +76,7 @@ describe.concurrent('npm run quickstart', () => {
     expect(await readdir(place.temporary)).toEqual([])
   })
 
-  it('keeps the repository, its configuration and the restored data where it is told to', { timeout: 120_000 }, async ({ place, skip }) => {
+  it('keeps the repository, its configuration and the restored data where it is told to', { timeout: 400_000 }, async ({ place, skip }) => {
     needPrograms({ skip }, 'prometheus', 'prometheus-node-exporter')
     const kept = join(place.temporary, 'kept')
     const run = start(place, [process.execPath, 'bin/quickstart.js', '--keep', kept])

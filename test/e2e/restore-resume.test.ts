@@ -34,7 +34,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a restore that is ki
       expect(await placedIn(target), `killed at change ${dieAt}`).toEqual(wanted)
       await rm(target, { recursive: true })
     }
-  }, 180_000)
+  }, 400_000)
 
   it('with --replace has moved all of the old content aside when it has been run again, and lost none of it', async () => {
     const counted = await oldTarget()
@@ -49,7 +49,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a restore that is ki
       expect(await readdir(target)).toContain('lost+found')
       await rm(target, { recursive: true })
     }
-  }, 180_000)
+  }, 400_000)
 
   it('does not fetch again what is there and right, and fetches what a power cut spoilt', async () => {
     const target = await newTarget()

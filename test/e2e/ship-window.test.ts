@@ -156,5 +156,5 @@ describe.skipIf(missingPrograms('prometheus'))('WAL that is older than the windo
       expect((await readRecoveryPoints(store, 'prom-a')).points).toHaveLength(2)
     }
     expect(faults).toBeGreaterThan(3)
-  }, 120_000)
+  }, 400_000)
 })

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { readGenerations, readHeartbeat } from '../../src/repository/wal-stream.ts'
 import type { ObjectStore } from '../../src/stores/object-store.ts'
 import type { RestoreReport } from '../../src/operations/restore/restore-report.ts'
 import { atEndOfFile, temporaryDirectory } from './cleanup.ts'
@@ -46,6 +47,9 @@ export interface KillRound<Shipper extends KillableShipper = KillableShipper> {
 export interface KillOutcome extends Comparison {
   /** From the newest restored sample to the kill. */
   lostMs: number
+  /** The newest sample that came back at all, and the newest that the shipper had said to be stored, ms. */
+  reachedMs: number
+  claimedMs: number
   report: RestoreReport
   checkpoints: boolean
 }
@@ -102,7 +106,7 @@ export async function killRound<Shipper extends KillableShipper>(round: KillRoun
       server = await startTestPrometheus({ ...options, dataDir: server.dataDir })
     },
   })
-  await waitFor(() => performance.now() >= runUntilMs, { timeoutMs: round.runMs + 10_000, what: 'the moment of the kill' })
+  await waitFor(() => performance.now() >= runUntilMs, { timeoutMs: round.runMs + 120_000, what: 'the moment of the kill' })
   await lookForCheckpoints()
   if (round.untilCheckpoint === true) await waitFor(() => lookForCheckpoints().then(() => checkpoints), { timeoutMs: 180_000, intervalMs: 500, what: 'a checkpoint' })
   const known = await samplesOf(server.api, { endMs: Date.now() + 3_600_000 })
@@ -114,6 +118,7 @@ export async function killRound<Shipper extends KillableShipper>(round: KillRoun
   // The disk is gone: what the shipper has not read by now it will never read.
   await shipper.kill()
 
+  const claimedMs = await claimOf(round.store)
   const target = join(await temporaryDirectory('target'), 'data')
   const report = await operations.restore(target, { disasterAtMs: killedAtMs, start: false })
   const { flags, config } = round.server ?? {}
@@ -123,7 +128,14 @@ export async function killRound<Shipper extends KillableShipper>(round: KillRoun
   const sides = { restored: await samplesOf(restored.api, all), twin: await samplesOf(twin.api, all), known, certainMs: killedAtMs - 4000 }
   const comparison = explained(() => compareWithTwin(sides), report)
   await Promise.all([restored.kill(), twin.kill(), ...exporters.map((exporter) => exporter.close())])
-  return { ...comparison, lostMs: killedAtMs - comparison.newestMs, report, checkpoints }
+  const reachedMs = [...sides.restored.values()].reduce((newest, values) => Math.max(newest, ...values.keys()), 0)
+  return { ...comparison, lostMs: killedAtMs - comparison.newestMs, reachedMs, claimedMs, report, checkpoints }
+}
+
+async function claimOf(store: ObjectStore): Promise<number> {
+  const generation = (await readGenerations(store, 'prom-a')).at(-1)
+  const heartbeat = generation && (await readHeartbeat(store, 'prom-a', { generation: generation.id }))
+  return heartbeat?.newestScrape ?? Number.POSITIVE_INFINITY
 }
 
 /** With what was restored: a difference comes from the log or from a block. */
@@ -154,7 +166,7 @@ async function isShipped(store: ObjectStore): Promise<boolean> {
 /** By the server's own clock, which has to go on meanwhile. */
 async function pass(server: TestPrometheus, durationMs: number): Promise<void> {
   const untilMs = Date.now() + durationMs
-  await waitFor(async () => (await answerOf(server, 'max(timestamp(up))')) * 1000 >= untilMs, { timeoutMs: durationMs + 30_000, intervalMs: 500, what: `${durationMs} ms of scrapes` })
+  await waitFor(async () => (await answerOf(server, 'max(timestamp(up))')) * 1000 >= untilMs, { timeoutMs: durationMs + 120_000, intervalMs: 500, what: `${durationMs} ms of scrapes` })
 }
 
 async function newestOf(server: TestPrometheus, target: string): Promise<number> {

@@ -1,5 +1,5 @@
 export interface WaitOptions {
-  /** Default 30 s. */
+  /** Default 2 min: a machine that does other work too is slow. */
   timeoutMs?: number
   /** Default 50 ms. */
   intervalMs?: number
@@ -12,7 +12,7 @@ export interface WaitOptions {
  * asked again; its last error is the cause of the failure.
  */
 export async function waitFor<T>(condition: () => T | Promise<T>, options: WaitOptions = {}): Promise<Exclude<Awaited<T>, undefined | false>> {
-  const { timeoutMs = 30_000, intervalMs = 50, what = 'the condition' } = options
+  const { timeoutMs = 120_000, intervalMs = 50, what = 'the condition' } = options
   const deadline = performance.now() + timeoutMs
   let lastError: unknown
   for (;;) {

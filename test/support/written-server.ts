@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises'
+import { access, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createFileStore } from '../../src/stores/file-store.ts'
 import { temporaryDirectory } from './cleanup.ts'
@@ -34,13 +34,19 @@ export async function startWrittenServer(options: TestPrometheusOptions = {}) {
     // It compacts what is longer than one and a half blocks (tsdb/head.go, compactable).
     return count('head_max_time') - count('head_min_time') <= 15_000
   }, { what: 'the end of compaction' })
-  /** Goes on writing until the server has removed a segment, which takes a checkpoint. */
-  const writeUntilGone = (segment: number, everyMs = 200) => waitFor(async () => {
+  /** Waits until whoever holds the log has hold of every segment that is there. */
+  const allHeld = () => waitFor(async () => {
+    const names = (await readdir(join(server.dataDir, 'wal'))).filter((name) => /^\d{8}$/.test(name))
+    const links = await Promise.all(names.map((name) => stat(join(server.dataDir, 'wal', name)).then(({ nlink }) => nlink, () => 0)))
+    return links.every((count) => count > 1)
+  }, { what: 'every segment to be held' })
+  /** Goes on writing until the server has removed a segment, which takes a checkpoint; with `held`, one block at a time, so that whoever holds the log keeps pace. */
+  const writeUntilGone = (segment: number, { held = false } = {}) => waitFor(async () => {
+    if (held) await allHeld()
     await write(5)
-    // One block at a time, so that whoever holds the log can keep pace: it looks every second at the latest.
     await settle()
     return access(join(server.dataDir, 'wal', String(segment).padStart(8, '0'))).then(() => false, () => true)
-  }, { what: `the end of segment ${segment}`, intervalMs: everyMs, timeoutMs: 60_000 })
+  }, { what: `the end of segment ${segment}`, intervalMs: 200, timeoutMs: 120_000 })
   return {
     server, root, store, operations, write, settle, writeUntilGone,
     ship: (overrides: ShipOverrides = {}) => shipOnce(server.api, store, { backUp, ...overrides }),

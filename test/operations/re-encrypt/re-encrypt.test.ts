@@ -117,7 +117,7 @@ describe('re-encryption', () => {
     expect(settled(store)).toEqual(once)
   })
 
-  test('killed at any call of the store leaves everything readable, and the next run finishes it', { timeout: 300_000 }, async () => {
+  test('killed at any call of the store leaves everything readable, and the next run finishes it', { timeout: 400_000 }, async () => {
     const was = await contents(copy(), both)
     const probe = createFaultyStore(copy(), [])
     await run(probe)
