@@ -23,6 +23,6 @@ export default defineConfig(({ mode }) => ({
     testTimeout: mode === 'test' ? 240_000 : 600_000,
     hookTimeout: mode === 'test' ? 240_000 : 600_000,
     teardownTimeout: 30_000,
-    reporters: process.env['CI'] === 'true' ? ['default', ['json', { outputFile: `.cache/test-results/${mode}.json` }]] : ['default'],
+    reporters: process.env['CI'] === 'true' ? ['./.ci/reporter.js', ['json', { outputFile: `.cache/test-results/${mode}.json` }]] : ['default'],
   },
 }))
