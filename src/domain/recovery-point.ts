@@ -64,6 +64,12 @@ export interface Source {
 }
 
 /** The value that a manifest holds. It exists when its manifest exists, and never changes. */
+/** A block that the server itself had in a damaged state. What could be read of it is stored. */
+export interface DamagedBlock {
+  ulid: string
+  reason: string
+}
+
 export interface RecoveryPoint {
   id: string
   instance: string
@@ -78,6 +84,8 @@ export interface RecoveryPoint {
   head: Head
   /** At most one of each component, sorted by its name. Collected before the snapshot was taken. */
   archives: NamedArchive[]
+  /** Undefined without any. */
+  damagedAtSource?: DamagedBlock[]
   knownAnswers: KnownAnswers
   cost: { uploadedBytes: number; reusedBytes: number; durationMs: number }
 }

@@ -75,6 +75,7 @@ export const manifestSchema = z.looseObject({
     z.looseObject({ kind: z.literal('wal'), generation: z.string().refine(isRecoveryPointId, 'not a generation') }),
   ]),
   archives: z.array(archiveSchema).refine((archives) => new Set(archives.map(({ component }) => component)).size === archives.length, 'a component is archived once'),
+  damagedAtSource: z.array(z.looseObject({ ulid: z.string().refine(isUlid, 'not a ULID'), reason: z.string() })).optional(),
   knownAnswers: knownAnswersSchema,
   cost: z.looseObject({ uploadedBytes: count, reusedBytes: count, durationMs: count }),
 }).refine(({ head, blocks }) => head.kind !== 'none' || blocks.length === 0, 'a recovery point of components alone names no blocks')
@@ -102,6 +103,7 @@ export function fromManifest(manifest: Manifest): StoredRecoveryPoint {
     blocks: manifest.blocks.map(toBlock),
     head: head.kind === 'block' ? { kind: 'block', block: toBlock(head.block) } : head.kind === 'wal' ? { kind: 'wal', generation: head.generation } : { kind: head.kind },
     archives: manifest.archives.map(toArchive),
+    ...(manifest.damagedAtSource !== undefined && { damagedAtSource: manifest.damagedAtSource }),
     knownAnswers: manifest.knownAnswers,
     cost: manifest.cost,
   }

@@ -131,6 +131,7 @@ export const showReport: ShowReport = {
   totals: { blocks: 2, series: 2500, samples: 9_600_123, bytes: 123_456_789 },
   archives: backupReport.recoveryPoint.archives.map(({ reused: _, ...archive }) => archive),
   knownAnswers: { series: 50, samples: 2980, queries: ['count(up)'], dropped: 0 },
+  damagedAtSource: [{ ulid: '01JD5W4XH1Q0Z3V6T8Y2C4N7KA', reason: 'it could not be stored: its chunks/000001 cannot be read (EIO)' }],
   cost: { uploadedBytes: 20_971_520, reusedBytes: 102_485_269, durationMs: 64_210 },
 }
 

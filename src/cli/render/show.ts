@@ -36,5 +36,6 @@ export function renderShow(report: ShowReport, style: Style): string {
     const notes = [block.head && 'head', block.outOfOrder && 'out of order', block.tombstones && 'deletions'].filter((note) => note !== false)
     return [block.ulid, formatInstant(block.minTime), formatInstant(block.maxTime), String(block.level), formatCount(block.series), formatCount(block.samples), formatByteSize(block.bytes), notes.join(', ')]
   })
-  return paragraphs(`${style.bold(`recovery point ${report.id}`)} of ${report.instance}\n${details}`, rows.length > 0 && table(columns, rows, style), renderShownArchives(report.archives, style))
+  const damage = report.damagedAtSource.map(({ ulid, reason }) => style.red(`block ${ulid} was damaged on the server's own disk: ${reason}`))
+  return paragraphs(`${style.bold(`recovery point ${report.id}`)} of ${report.instance}\n${details}`, rows.length > 0 && table(columns, rows, style), damage.length > 0 && damage.join('\n'), renderShownArchives(report.archives, style))
 }

@@ -1,4 +1,4 @@
-import type { HeadPlace } from '../../domain/recovery-point.ts'
+import type { DamagedBlock, HeadPlace } from '../../domain/recovery-point.ts'
 import type { FailedComponent, ReportedArchive } from '../components/archives-report.ts'
 
 /** What `backup` is asked to do. */
@@ -8,12 +8,6 @@ export interface BackupRequest {
   adopt: boolean
   /** Names of configured repositories; empty means all. */
   repositories: string[]
-}
-
-/** A block that the server itself has in a damaged state. What can be read of it is stored. */
-export interface DamagedBlock {
-  ulid: string
-  reason: string
 }
 
 /** One repository's part of a backup. */

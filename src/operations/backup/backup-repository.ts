@@ -2,7 +2,7 @@ import { setInterval } from 'node:timers'
 import type { LimitFunction } from 'p-limit'
 import { planBackup } from '../../domain/backup-plan.ts'
 import type { Progress } from '../../domain/progress.ts'
-import { type Head, type NamedBlock, blockBytes } from '../../domain/recovery-point.ts'
+import { type DamagedBlock, type Head, type NamedBlock, blockBytes } from '../../domain/recovery-point.ts'
 import { PromDrError, hasCode, messageOf } from '../../errors.ts'
 import { clearIntent, intentRefreshMs, removeIntent, writeIntent } from '../../repository/intents.ts'
 import { blockPrefix, headPrefix, recoveryPointKey } from '../../repository/layout.ts'
@@ -35,6 +35,8 @@ export interface StoreRequest {
   /** Blocks, tiers and cost are filled in. */
   point: Omit<StoredRecoveryPoint, 'blocks' | 'head' | 'archives' | 'tiers' | 'cost'>
   blocks: readonly SnapshotBlock[]
+  /** What was found damaged before anything is stored. */
+  damaged: readonly DamagedBlock[]
   head: SnapshotBlock | 'empty' | 'omitted' | { kind: 'wal'; generation: string }
   check: SourceCheck
   collection: Collection
@@ -110,8 +112,9 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     const head = headBlock === undefined ? headWithoutBlock(request.head) : { kind: 'block' as const, block: headBlock }
     const headBytes = head.kind === 'block' ? blockBytes(head.block) : 0
     const reusedBytes = blocks.reduce((sum, block) => sum + blockBytes(block), headBytes + stored.reusedBytes) - results.reduce((sum, result) => sum + blockBytes(result.named), 0)
+    const damagedAtSource = damageOf(request, { blocks, previous: inventory.previous })
     const complete: StoredRecoveryPoint = {
-      ...point, blocks, head, archives: stored.archives, tiers: inventory.tiers,
+      ...point, blocks, head, archives: stored.archives, tiers: inventory.tiers, ...(damagedAtSource.length > 0 && { damagedAtSource }),
       cost: { uploadedBytes, reusedBytes: Math.max(0, reusedBytes), durationMs: Math.round(request.now().getTime() - request.startedAtMs) },
     }
     await awaitExpiries(store, request)
@@ -155,6 +158,14 @@ async function prepareBlocks(request: StoreRequest, inventory: Inventory, named:
     if (await unmarkBlock(request.store, ulid, request)) return
     throw new PromDrError('CONTENTION', `the deletion mark of block ${ulid} in ${request.store.url} came of age while the backup began`, { hint: 'nothing was committed; run the backup again' })
   })))
+}
+
+/** Also of blocks that an earlier backup stored, and which were not read again. */
+function damageOf(request: StoreRequest, { blocks, previous }: { blocks: readonly NamedBlock[]; previous: StoredRecoveryPoint | undefined }): DamagedBlock[] {
+  const named = new Set(blocks.map(({ ulid }) => ulid))
+  const found = [...request.damaged, ...request.check.findings(request.blocks)]
+  const known = (previous?.damagedAtSource ?? []).filter(({ ulid }) => named.has(ulid) && !found.some((damage) => damage.ulid === ulid))
+  return [...known, ...found]
 }
 
 interface UploadedSnapshotBlock {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import pLimit from 'p-limit'
 import { defaultCompactedSpanMs } from '../../domain/compaction-cover.ts'
 import type { KnownAnswers } from '../../domain/known-answers.ts'
-import { recoveryPointId } from '../../domain/recovery-point.ts'
+import { type DamagedBlock, recoveryPointId } from '../../domain/recovery-point.ts'
 import { encodeKnownAnswers } from '../../repository/known-answers-codec.ts'
 import { sealAnswers } from '../../repository/sealed-answers.ts'
 import { readKnownAnswers } from '../answers/backup-answers.ts'
@@ -122,7 +122,7 @@ async function storeSnapshot(run: Run, { answers, problems, inStream, ahead }: A
     const coveredUntilMs = Math.max(...all.map((block) => block.meta.maxTime - 1), Number.NEGATIVE_INFINITY)
     const confirmed = await watch.time('confirm known answers', () => confirmKnownAnswers(context.prometheus, answers, { externalLabels: facts.source.externalLabels, coveredUntilMs, signal: context.signal }))
     const check = new SourceCheck()
-    const outcomes = await watch.time('store', () => storeEverywhere(run, { createdAt, blocks, head, maxTime, answers: confirmed, check, ahead }))
+    const outcomes = await watch.time('store', () => storeEverywhere(run, { createdAt, blocks, damaged, head, maxTime, answers: confirmed, check, ahead }))
     return { outcomes, answers: confirmed, damagedAtSource: [...damaged, ...check.findings(all)], warnings: [...problems, ...snapshot.warnings] }
   } finally {
     await watch.time('remove snapshot', () => snapshot.remove())
@@ -146,6 +146,7 @@ async function generationWithHead(run: Omit<Run, 'collection'>): Promise<HeadInS
 interface Made {
   createdAt: Date
   blocks: SnapshotBlock[]
+  damaged: DamagedBlock[]
   head: SnapshotBlock | 'empty' | 'omitted' | HeadInStream
   maxTime: number | null
   answers: KnownAnswers
@@ -172,7 +173,7 @@ async function storeEverywhere(run: Run, made: Made): Promise<Map<string, StoreO
           minTime: all.length === 0 ? null : Math.min(...all.map((block) => block.meta.minTime)),
           maxTime: made.maxTime,
         },
-        blocks: made.blocks, head: typeof head === 'object' && 'generations' in head ? { kind: 'wal', generation: head.generations.get(name) as string } : head, check: made.check,
+        blocks: made.blocks, damaged: made.damaged, head: typeof head === 'object' && 'generations' in head ? { kind: 'wal', generation: head.generations.get(name) as string } : head, check: made.check,
         collection: run.collection, place: context.components?.places.get(name),
         compactedSpanMs: context.settings.compactedSpanMs ?? defaultCompactedSpanMs(facts.minBlockMs, facts.maxBlockMs),
         timezone: context.settings.timezone,

@@ -1,4 +1,5 @@
 import type { BlockMeta } from '../../domain/block.ts'
+import type { DamagedBlock } from '../../domain/recovery-point.ts'
 import { hasCode, messageOf } from '../../errors.ts'
 import { readBlockDirectory, readBlockMeta, readBounded } from '../../tsdb/block-directory.ts'
 import { type LocalBlock, listBlocks } from '../../tsdb/data-directory.ts'
@@ -6,7 +7,6 @@ import { diskFailure } from '../../tsdb/file-errors.ts'
 import { newestSampleMs } from '../../tsdb/newest-sample.ts'
 import { type Tombstone, parseTombstones } from '../../tsdb/tombstones.ts'
 import { maxTombstonesBytes } from '../../tsdb/verify-block.ts'
-import type { DamagedBlock } from './backup-report.ts'
 
 /** A block in a snapshot: files that no longer change, whatever the server does. */
 export interface SnapshotBlock {

@@ -1,3 +1,4 @@
+import type { DamagedBlock } from '../../domain/recovery-point.ts'
 import { PromDrError, hasCode, messageOf } from '../../errors.ts'
 import { readIndexToc } from '../../tsdb/check-file.ts'
 import { diskFailure } from '../../tsdb/file-errors.ts'
@@ -5,7 +6,6 @@ import { ChunkFileChecker } from '../../tsdb/chunk-file-checker.ts'
 import { readFinishedFile } from '../../tsdb/file-body.ts'
 import { IndexChecker } from '../../tsdb/index-checker.ts'
 import { type BlockContents, checkContents } from '../../tsdb/verify-block.ts'
-import type { DamagedBlock } from './backup-report.ts'
 import type { SnapshotBlock } from './snapshot-block.ts'
 
 type SourceFile = SnapshotBlock['files'][number]

@@ -1,4 +1,4 @@
-import type { HeadPlace } from '../../domain/recovery-point.ts'
+import type { DamagedBlock, HeadPlace } from '../../domain/recovery-point.ts'
 import type { ReportedArchive } from '../components/archives-report.ts'
 
 export interface ShowRequest {
@@ -55,5 +55,7 @@ export interface ShowReport {
   totals: { blocks: number; series: number; samples: number; bytes: number }
   archives: ShownArchive[]
   knownAnswers: { series: number; samples: number; queries: string[]; dropped: number }
+  /** Blocks that the server itself had in a damaged state, and what of them is missing. */
+  damagedAtSource: DamagedBlock[]
   cost: { uploadedBytes: number; reusedBytes: number; durationMs: number }
 }

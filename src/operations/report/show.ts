@@ -64,6 +64,7 @@ export async function show(context: ShowContext, request: ShowRequest): Promise<
       ...countAnswers(point.knownAnswers),
       queries: point.knownAnswers.queries.map(({ query }) => query),
     },
+    damagedAtSource: point.damagedAtSource ?? [],
     cost: point.cost,
   }
 }

@@ -71,8 +71,10 @@ function replacedManifests(sources: Sources, instance: string, plan: RestorePlan
   return damagedManifests(sources, instance).filter((damage) => damage.key === key).map((damage) => ({ key, from: plan.sources[0] ?? '', reason: `${damage.repository}: ${damage.reason}` }))
 }
 
-/** Says what was passed over, where it was newer than what is restored. */
-function explained(plan: RestorePlan<StoredRecoveryPoint>, passedOver: ReadonlyMap<string, string>): RestorePlan<StoredRecoveryPoint> {
+/** Says what was damaged before it was backed up, and what was passed over, where it was newer than what is restored. */
+function explained(found: RestorePlan<StoredRecoveryPoint>, passedOver: ReadonlyMap<string, string>): RestorePlan<StoredRecoveryPoint> {
+  const damage = (found.point.damagedAtSource ?? []).map(({ ulid, reason }) => `block ${ulid} was damaged on the server's own disk when ${found.point.id} was made: ${reason}; an older recovery point may have it whole`)
+  const plan = { ...found, warnings: [...found.warnings, ...damage] }
   const newer = [...passedOver].filter(([id]) => id > plan.point.id)
   if (newer.length === 0) return plan
   return { ...plan, stoppedBy: 'damaged', warnings: [...plan.warnings, ...newer.map(([id, reason]) => `recovery point ${id} is newer and cannot be restored: ${reason}`)] }

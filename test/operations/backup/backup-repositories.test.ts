@@ -176,6 +176,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('backups and their re
       const [point] = (await readRecoveryPoints(store, 'prom-a')).points
       expect(point?.blocks.map((block) => block.ulid)).toEqual(made.blocks.map((block) => block.ulid).filter((other) => other !== ulid))
       expect(await keysOf(store, `blocks/${ulid}/meta.json`)).toEqual([])
+      expect(point?.damagedAtSource).toEqual([{ ulid, reason: expect.stringContaining('EIO') }])
     }
     expect(await operations.verify({ readData: true })).toMatchObject({ ok: true, damaged: [] })
     expect(await operations.backup()).toMatchObject({ damagedAtSource: [], repositories: [{ ok: true, uploadedBlocks: 1 }, { ok: true, uploadedBlocks: 1 }] })
@@ -199,7 +200,11 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('backups and their re
       expect(stored.equals(await readFile(join(chunks?.path ?? '', 'chunks', '000001')))).toBe(true)
     }
     expect((await on(one).verify({ readData: true })).damaged.map(({ key }) => key).sort()).toEqual([`blocks/${chunks?.ulid}/chunks/000001`, `blocks/${index?.ulid}/index`].sort())
-    expect((await on(one).backup()).damagedAtSource).toEqual([])
+    // The next backup does not read them again, but its recovery point says so too, and whoever restores it is told.
+    const next = await on(one).backup()
+    expect(next.damagedAtSource).toEqual([])
+    const { plan } = await on(one).restore('/nowhere', { at: { kind: 'recovery-point', id: next.recoveryPoint.id }, dryRun: true })
+    for (const { ulid, reason } of report.damagedAtSource) expect(plan.warnings).toContainEqual(expect.stringContaining(`block ${ulid} was damaged on the server's own disk when ${next.recoveryPoint.id} was made: ${reason}`))
   })
 
   /** A block of the same name with other files, complete in itself. */
