@@ -56,6 +56,8 @@ export interface RetentionCircumstances {
   holds: ReadonlyMap<string, Hold>
   nowMs: number
   timezone: string
+  /** They are those of components alone, which are counted apart: the reasons say so. */
+  componentsAlone?: boolean
 }
 
 /**
@@ -65,20 +67,21 @@ export interface RetentionCircumstances {
  */
 export function planRetention(points: readonly RetainedPoint[], circumstances: RetentionCircumstances): RetentionDecision[] {
   const { retention, holds, nowMs } = circumstances
+  const apart = apartFrom(circumstances)
   const oldestFirst = [...points].sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1))
   const kept = new Map<string, KeptBy[]>(oldestFirst.map(({ id }) => [id, []]))
   const gone = new Map<string, string[]>(oldestFirst.map(({ id }) => [id, []]))
-  newest(oldestFirst, retention.keepLast).forEach(({ id }, nth) => kept.get(id)?.push({ keeper: 'last', reason: `last ${nth + 1} of ${retention.keepLast}` }))
+  newest(oldestFirst, retention.keepLast).forEach(({ id }, nth) => kept.get(id)?.push({ keeper: 'last', reason: `last ${nth + 1} of ${retention.keepLast}${apart}` }))
   for (const tier of tiers) judgeTier(tier, oldestFirst, { circumstances, kept, gone })
   for (const { id } of oldestFirst) {
     const hold = holds.get(id)
     if (hold !== undefined && isInForce(hold, nowMs)) kept.get(id)?.push({ keeper: 'hold', reason: describeHold(hold) })
   }
-  for (const { id } of newest(oldestFirst, 1)) if (kept.get(id)?.length === 0) kept.get(id)?.push({ keeper: 'newest', reason: 'the newest is never removed' })
+  for (const { id } of newest(oldestFirst, 1)) if (kept.get(id)?.length === 0) kept.get(id)?.push({ keeper: 'newest', reason: `the newest${apart} is never removed` })
   return oldestFirst.map(({ id, tiers: own }) => {
     const by = kept.get(id) ?? []
     if (by.length > 0) return { id, keep: true, reasons: by.map(({ reason }) => reason), keepers: by.map(({ keeper }) => keeper) }
-    const last = retention.keepLast > 0 ? [`not among the last ${retention.keepLast}`] : []
+    const last = retention.keepLast > 0 ? [`not among the last ${retention.keepLast}${apart}`] : []
     return { id, keep: false, reasons: [...last, ...(own.length === 0 ? ['it stands for no hour, day, week, month or year'] : (gone.get(id) ?? []))], keepers: [] }
   })
 }
@@ -101,6 +104,7 @@ interface Verdicts {
 /** Two may stand for one period where the time zone was changed, or a manifest could not be read for a while: the older one does. */
 function judgeTier(tier: Tier, oldestFirst: readonly RetainedPoint[], { circumstances, kept, gone }: Verdicts): void {
   const { retention, timezone } = circumstances
+  const apart = apartFrom(circumstances)
   const limit = retention[retentionKeys[tier]]
   const byPeriod = new Map<string, RetainedPoint>()
   for (const point of oldestFirst) {
@@ -112,9 +116,13 @@ function judgeTier(tier: Tier, oldestFirst: readonly RetainedPoint[], { circumst
   }
   const newestFirst = [...byPeriod].reverse()
   newestFirst.forEach(([period, { id }], nth) => {
-    if (nth < limit) kept.get(id)?.push({ keeper: tier, reason: `${tier} ${nth + 1} of ${limit} (${period})` })
-    else gone.get(id)?.push(limit === 0 ? `${tier}: none are kept` : `${tier}: ${limit} newer ${limit === 1 ? 'one is' : 'ones are'} kept`)
+    if (nth < limit) kept.get(id)?.push({ keeper: tier, reason: `${tier} ${nth + 1} of ${limit}${apart} (${period})` })
+    else gone.get(id)?.push(limit === 0 ? `${tier}: none are kept` : `${tier}: ${limit} newer ${limit === 1 ? 'one' : 'ones'}${apart} ${limit === 1 ? 'is' : 'are'} kept`)
   })
+}
+
+function apartFrom({ componentsAlone = false }: RetentionCircumstances): string {
+  return componentsAlone ? ' of components alone' : ''
 }
 
 function describeHold({ until, reason }: Hold): string {

@@ -54,6 +54,16 @@ describe('a retention', () => {
     expect(reasonsOf(decisions, 'h0000')).toEqual(['not among the last 1', 'hourly: 2 newer ones are kept', 'daily: 2 newer ones are kept', 'weekly: none are kept', 'monthly: none are kept', 'yearly: none are kept'])
   })
 
+  test('says of recovery points of components alone that they are counted apart', () => {
+    const decisions = plan(pointsAt([0, 1, 24, 25]), { keepLast: 1, keepDaily: 2 }, { componentsAlone: true })
+    expect(reasonsOf(decisions, 'h0025')).toEqual(['last 1 of 1 of components alone'])
+    expect(reasonsOf(decisions, 'h0024')).toEqual(['daily 1 of 2 of components alone (2026-11-17)'])
+    expect(reasonsOf(decisions, 'h0001')).toEqual(['not among the last 1 of components alone', 'hourly: none are kept'])
+    const two = plan(pointsAt([0, 24, 48]), { keepDaily: 2 }, { componentsAlone: true })
+    expect(reasonsOf(two, 'h0000')).toEqual(expect.arrayContaining(['daily: 2 newer ones of components alone are kept']))
+    expect(reasonsOf(plan(pointsAt([0]), {}, { componentsAlone: true }), 'h0000')).toEqual(['the newest of components alone is never removed'])
+  })
+
   test('never removes the newest recovery point, and goes on where there is none', () => {
     const decisions = plan(pointsAt([0, 1]), {})
     expect(decisions).toEqual([expect.objectContaining({ id: 'h0000', keep: false }), { id: 'h0001', keep: true, reasons: ['the newest is never removed'], keepers: ['newest'] }])

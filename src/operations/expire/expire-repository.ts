@@ -106,7 +106,7 @@ async function judge(look: Look, request: ExpireRepositoryRequest & { instances:
     for (const tsdb of [true, false]) {
       const points = look.points.filter((point) => point.instance === instance && point.tsdb === tsdb)
       const byId = new Map(points.map((point) => [point.id, point]))
-      for (const decision of planRetention(points, { retention, holds, nowMs, timezone })) judged.push({ point: byId.get(decision.id) as NamedPoint, decision })
+      for (const decision of planRetention(points, { retention, holds, nowMs, timezone, componentsAlone: !tsdb })) judged.push({ point: byId.get(decision.id) as NamedPoint, decision })
     }
   }
   return judged.sort((a, b) => a.point.createdAt - b.point.createdAt || (a.point.id < b.point.id ? -1 : 1))

@@ -17,9 +17,11 @@ import { silentLogger } from '../../../src/system/logger.ts'
 import { thisProcess } from '../../../src/system/machine.ts'
 import { createManualClock } from '../../fakes/manual-clock.ts'
 import { newKeyPair, sealingWith, writeIdentityFile } from '../../support/age.ts'
+import { knownRepository, makeArchive, writeTree } from '../../support/archived.ts'
 import { keysOf } from '../../support/bodies.ts'
 import { contentOf, garble } from '../../support/both-stores.ts'
 import { temporaryDirectory } from '../../support/cleanup.ts'
+import { componentsContext, directoryComponent } from '../../support/components.ts'
 import { backUp, makeFakeBlock } from '../../support/fake-server.ts'
 import { unnamedIn } from '../../support/wholeness.ts'
 
@@ -68,6 +70,22 @@ describe('expire', () => {
     const report = await run({ apply: false })
     expect(report).toMatchObject({ applied: false, removed: [{ id: ids[0], instance: 'prom-a', repository: 'primary', reason: expect.stringContaining('not among the last 2') }], kept: [{ id: ids[1], reasons: ['last 2 of 2'] }, { id: ids[2] }], markedBlocks: 1, deletedBlocks: 0 })
     expect(await contentOf(store)).toEqual(before)
+  })
+
+  test('counts recovery points of components alone apart, and says so', async () => {
+    const { backUp: make, store, expire: run } = scene()
+    await knownRepository(store)
+    const [older, newer] = [await make(0, 2), await make(1, 3)]
+    const etc = await temporaryDirectory('etc')
+    const alone: string[] = []
+    for (const text of ['one', 'two', 'three']) {
+      await writeTree(etc, { 'app.conf': text })
+      alone.push((await makeArchive(store, componentsContext([directoryComponent('etc', etc)]))).recoveryPoint.id)
+    }
+    const { kept, removed } = await run({ apply: false })
+    expect(removed).toMatchObject([{ id: alone[0], reason: expect.stringContaining('not among the last 2 of components alone') }])
+    const reasonOf = (id: string | undefined) => kept.find((point) => point.id === id)?.reasons[0]
+    expect([older, newer, alone[1], alone[2]].map(reasonOf)).toEqual(['last 2 of 2', 'last 1 of 2', 'last 2 of 2 of components alone', 'last 1 of 2 of components alone'])
   })
 
   test('removes manifests, marks what only they named, and removes that two days later', async () => {
