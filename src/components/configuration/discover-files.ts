@@ -6,8 +6,9 @@ import type { Survey } from './survey.ts'
 /** Whether a configuration and all that it names is there and can be archived by this user. */
 export async function filesFindings(configFile: string, { files, warnings }: Survey): Promise<Finding[]> {
   const unreadable = (await Promise.all(files.map(async ({ path }) => ((await isReadable(path)) ? [] : [path])))).flat()
+  const named = files.length - 1
   return [
-    { name: 'configuration', level: 'ok', detail: `${configFile}, and ${files.length - 1} files that it names` },
+    { name: 'configuration', level: 'ok', detail: `${configFile}, and ${named} ${named === 1 ? 'file' : 'files'} that it names` },
     ...warnings.map((warning): Finding => ({ name: 'named files', level: 'warn', detail: warning, advice: 'correct the configuration, or put the file there' })),
     ...unreadable.map((path): Finding => ({ name: 'named files', level: 'fail', detail: `${path} may not be read by this user`, advice: 'run prom-dr as a user who may' })),
   ]
