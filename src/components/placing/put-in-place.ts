@@ -1,8 +1,8 @@
-import { lstat, readFile, readlink, rename, rm } from 'node:fs/promises'
+import { lstat, readlink, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { PromDrError } from '../../errors.ts'
 import { syncPath } from '../../system/sync-path.ts'
-import { kindOf, onFile } from './file-access.ts'
+import { isSameContent, kindOf, onFile } from './file-access.ts'
 import { type AsideRequest, asidePlaces, keepAside } from './keep-aside.ts'
 import type { Placement } from './placement.ts'
 import { newNameOf } from './restore-names.ts'
@@ -77,7 +77,7 @@ async function isInPlace({ source, destination, linkTo }: Placement, { present, 
   if (present !== 'file') return false
   const [wanted, there] = [await lstat(source), await lstat(destination)]
   if (wanted.size !== there.size || (attributes === 'archived' && (wanted.mode & 0o777) !== (there.mode & 0o777))) return false
-  return (await readFile(source)).equals(await readFile(destination))
+  return isSameContent(source, destination)
 }
 
 function actionsOf(changes: readonly Change[], { obsolete, dryRun }: PutRequest): string[] {
