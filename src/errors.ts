@@ -43,6 +43,7 @@ export type ErrorCode =
   | 'COMPONENT_FAILED'
   | 'COMPONENT_REFUSED'
   | 'KEY_MISSING'
+  | 'KEYS_INCOMPLETE'
   // restore
   | 'NO_RECOVERY_POINT'
   | 'MOMENT_UNREACHABLE'

@@ -105,7 +105,9 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a repository with en
       expect(differences(samplesUntil(source, reachedMs), await samplesOf(api, { endMs: Date.now() }))).toEqual([])
     })
     const alone = operationsOn(server.api, [{ name: 'sealed', store: sealed }])
-    expect(await rejectionOf(alone.restore(join(await temporaryDirectory('alone'), 'data')))).toMatchObject({ code: 'KEY_MISSING' })
+    const untouched = await temporaryDirectory('alone')
+    expect(await rejectionOf(alone.restore(join(untouched, 'data')))).toMatchObject({ code: 'KEY_MISSING', message: expect.stringMatching(/^the restore was refused, nothing was changed: instances\/prom-a\/wal\//) })
+    expect(await readdir(untouched)).toEqual([])
   })
 
   it('keeps what was stored before readable, also when encryption is switched off again, and seals it for another key', async () => {

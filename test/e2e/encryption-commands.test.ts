@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -36,6 +37,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('the commands on an e
       expect(error.message).toContain(old.recipient)
       expect(error.hint).toContain('encryption.identityFile')
     }
+    expect(existsSync(target)).toBe(false)
 
     const doctor = JSON.parse((await run(['doctor', '--json'], withKey)).stdout) as { checks: { name: string; status: string; detail: string }[] }
     expect(doctor.checks).toContainEqual(expect.objectContaining({ name: 'key', status: 'ok', detail: expect.stringContaining('it opens the archive of prometheus') }))

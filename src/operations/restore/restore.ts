@@ -21,6 +21,7 @@ import { type Sources, damageOf, readSources } from '../repository-sources.ts'
 import { cutBlocks, deleteInBlocks } from './restore-cut.ts'
 import { type RestoreDecision, answersLeft, decideRestore, requireRestorable, withoutAnswers } from './restore-decision.ts'
 import { type FetchOutcome, fetchBlocks } from './restore-fetch.ts'
+import { takeAnotherLog, tryKeys, withWhatIsLeft } from './restore-keys.ts'
 import { type StreamChoice, slackMs } from './restore-stream.ts'
 import { type ReplayOutcome, writeReplay } from './restore-wal.ts'
 import { objectName } from '../wal-streams.ts'
@@ -49,7 +50,7 @@ export interface RestoreContext {
  * Brings a recovery point back into a directory: plan, checks, fetch into staging with every byte checked, renames into
  * place; then, with `start`, a throwaway server answers what the source answered. Until the renames nothing that was
  * there is touched; killed at any moment, the same command goes on where it was.
- * @throws NO_RECOVERY_POINT, MOMENT_UNREACHABLE, PREFLIGHT_REFUSED, DAMAGED, STORE_*
+ * @throws NO_RECOVERY_POINT, MOMENT_UNREACHABLE, PREFLIGHT_REFUSED, KEY_MISSING (nothing was changed), KEYS_INCOMPLETE (some has arrived), DAMAGED, STORE_*
  */
 export async function restore(context: RestoreContext, request: RestoreRequest): Promise<RestoreReport> {
   const watch = new Stopwatch(context.clock, context.decidedAtMs)
@@ -60,15 +61,24 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
   const sources = await watch.time('read repositories', () => readSources(context.repositories, { repositories: request.repositories, instance, signal: context.signal }))
   await requireRestorable(sources, instance, context.signal)
   const damagedLog = new Map<string, string>()
-  const decision = await watch.time('plan', () => choosePlan(context, { sources, instance, request, damagedLog }))
+  const decide = (some: Sources) => choosePlan(context, { sources: some, instance, request, damagedLog })
+  const { decision, missing, ...planned } = await watch.time('plan', async () => tryKeys({ decision: await decide(sources), sources }, { ...context, instance, decide }))
   const { plan } = decision
   // Known answers that cannot be read must not come to light when everything is in place.
   const knownAnswers = request.start ? await answersOf(context, decision) : undefined
   const judgement = await watch.time('check the target', () => judgeTarget(context.probe, { target, plan, moment: cutMomentOf(decision), request, configuredOwner: context.settings.owner, configuredRetentionMs: context.settings.retentionMs, repositories: context.repositories.map(({ store }) => store.url), nowMs: requestedAtMs, signal: context.signal }))
-  const run: Run = { context, request, watch, sources, ...decision, damagedLog, judgement, target, instance, requestedAtMs }
-  if (request.dryRun) return report(run, {})
+  const run: Run = { context, request, watch, ...planned, ...decision, damagedLog, judgement, target, instance, requestedAtMs }
+  // One that only has to be put in place needs no key any more.
+  const keyMissing = judgement.resume?.phase === 'placing' ? undefined : missing
+  if (request.dryRun) {
+    if (keyMissing !== undefined) judgement.checks.push({ name: 'key', ok: false, detail: messageOf(keyMissing.cause), ...(keyMissing.hint !== undefined && { advice: keyMissing.hint }) })
+    return report(run, {})
+  }
   refuseFailed(judgement.checks)
-  const brought = await bringBack(run)
+  if (keyMissing !== undefined) throw keyMissing
+  const brought = await bringBack(run).catch((error: unknown) => {
+    throw withWhatIsLeft(error, target)
+  })
   // Damage may have led to another recovery point, whose answers are others.
   const left = knownAnswers === undefined || run.plan.point.id === plan.point.id ? knownAnswers : await answersOf(context, run)
   const answers = left === undefined ? undefined : await askServer(run, (brought.replay?.laterDeletions ?? 0) > 0 ? withoutAnswers(left) : left)
@@ -162,7 +172,8 @@ async function bringWholeLog(run: Run, replacedTo: string | null): Promise<Repla
       return await bringLog(run, run.stream)
     } catch (error) {
       if (hasCode(error, 'KEY_MISSING')) {
-        await takeAnotherLog(run, run.stream, error)
+        const { decision, sources } = await takeAnotherLog({ stream: run.stream, sources: run.sources }, error, { decide: (some) => choosePlan(run.context, { ...run, sources: some }), logger: run.context.logger })
+        Object.assign(run, decision, { sources })
         await clearLog(stagingPath(run.target))
         await writeIncomplete(run.target, noteOf(run, replacedTo))
         continue
@@ -179,26 +190,6 @@ async function bringWholeLog(run: Run, replacedTo: string | null): Promise<Repla
       await writeIncomplete(run.target, noteOf(run, replacedTo))
     }
   }
-}
-
-/** Of two repositories that are shipped to in turn one is always a little behind. */
-const asFarMs = 60_000
-
-/**
- * A log that cannot be opened here is whole, and its key may be found: only another repository's that reaches as far takes its place.
- * @throws the error where there is none
- */
-async function takeAnotherLog(run: Run, sealed: StreamChoice, error: PromDrError): Promise<void> {
-  const { repository, knownUntil } = sealed.replay
-  const others = run.sources.repositories.filter(({ name }) => name !== repository)
-  if (others.length === 0) throw error
-  const sources: Sources = { repositories: others, unreachable: [...run.sources.unreachable, { repository, url: sealed.stream.store.url, code: error.code, message: error.message }] }
-  const decision = await choosePlan(run.context, { ...run, sources }).catch((failure: unknown) => {
-    throw hasCode(failure, 'MOMENT_UNREACHABLE', 'NO_RECOVERY_POINT', 'DAMAGED') ? error : failure
-  })
-  if (decision.stream === undefined || (sealed.atMs === undefined && decision.stream.replay.knownUntil < knownUntil - asFarMs)) throw error
-  run.context.logger.warn({ repository, error: messageOf(error) }, 'the log of a repository cannot be opened here: that of another one is taken')
-  Object.assign(run, { ...decision, sources })
 }
 
 /** Where another repository stood in for the one that lost something. */
