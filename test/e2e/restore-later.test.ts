@@ -1,10 +1,11 @@
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { messageOf } from '../../src/errors.ts'
 import { list } from '../../src/operations/report/list.ts'
 import type { RestoreRequest } from '../../src/operations/restore/restore-report.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
 import { rejectionOf } from '../support/operations.ts'
-import { missingPrograms } from '../support/prometheus.ts'
+import { missingPrograms, startTestPrometheus, waitFor } from '../support/prometheus.ts'
 import { type Samples, differences, restored, samplesOf, samplesUntil } from '../support/shipped-server.ts'
 import { type SimulatedServer, hourMs, startSimulatedServer } from '../support/simulated-server.ts'
 import { deleteSeries } from '../support/wal-traffic.ts'
@@ -66,6 +67,22 @@ describe.skipIf(missingPrograms('prometheus'))('a moment that is older than the 
         expect(report.recoverableAt).toBe(new Date(atMs - ((atMs - source.startMs) % 30_000)).toISOString())
       })
     }
+  })
+
+  it('answers every query once the server has removed what is below tombstones, as the report advises', async () => {
+    const target = join(await temporaryDirectory('target'), 'data')
+    const atMs = hours(8.25) - 1
+    const { warnings } = await source.operations.restore(target, at(atMs))
+    expect(warnings).toContainEqual(expect.stringContaining('/api/v1/admin/tsdb/clean_tombstones'))
+    const server = await startTestPrometheus({ dataDir: target, scrapeItself: false, retention: '100y' })
+    // A minute before the moment: then the chunk is cut at both ends, before its tombstone.
+    const answer = () => server.api.query('steady', atMs - 60_000).then((text) => JSON.stringify(text), messageOf)
+    const before = await answer()
+    expect(before).toMatch(/"value|index out of range|closed/)
+    expect((await fetch(`${server.url}/api/v1/admin/tsdb/clean_tombstones`, { method: 'POST' })).status).toBe(204)
+    await waitFor(async () => (await answer()).includes('value'), { what: 'an answer' })
+    expect(differences(samplesUntil(without(written, hours(4), hours(6)), atMs), await samplesOf(server.api, { endMs: Date.now() }))).toEqual([])
+    await server.kill()
   })
 
   it('leaves deletions out that may have come later, or takes them in when asked', async () => {

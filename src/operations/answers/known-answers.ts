@@ -1,4 +1,3 @@
-import { setTimeout } from 'node:timers/promises'
 import pLimit from 'p-limit'
 import { type BitSample, type KnownAnswers, type KnownQuery, type KnownSeries, differenceOfSeries, seriesName } from '../../domain/known-answers.ts'
 import { withExternalLabels } from '../../domain/external-labels.ts'
@@ -49,7 +48,7 @@ export async function collectKnownAnswers(api: PrometheusApi, request: CollectRe
     problems.add(`no known answers of ${what}: ${messageOf(error)}`)
     return undefined
   }
-  const namesIn = async (window: AnswerWindow) => (await persistently(() => api.labelValues('__name__', { ...window, ...signalOf(request) }), request.signal).catch(refused('series'))) ?? []
+  const namesIn = async (window: AnswerWindow) => (await persistently(window.endMs, (endMs) => api.labelValues('__name__', { startMs: window.startMs, endMs, ...signalOf(request) })).catch(refused('series'))) ?? []
   const namesOf = await Promise.all(request.windows.map((window) => limit(() => namesIn(window))))
   const reading = request.windows.map((window, index) => {
     const names = namesOf[index] ?? []
@@ -85,7 +84,7 @@ async function readOneSeries(api: PrometheusApi, name: string, choice: OneSeries
   const { window, request } = choice
   const range = { startMs: window.startMs, endMs: window.endMs, ...signalOf(request) }
   try {
-    const all = await persistently(() => api.series([{ type: '=', name: '__name__', value: name }], range), request.signal)
+    const all = await persistently(range.endMs, (endMs) => api.series([{ type: '=', name: '__name__', value: name }], { ...range, endMs }))
     const labels = all[Math.floor(choice.pick * all.length)]
     if (labels === undefined) return undefined
     const raw = await readSeries(api, labels, { ...range, externalLabels: request.externalLabels })
@@ -101,25 +100,26 @@ async function readOneSeries(api: PrometheusApi, name: string, choice: OneSeries
   }
 }
 
-const cutOffTries = 4
-const cutOffPauseMs = 200
+const hourMs = 3_600_000
+/** By how much later a range ends each time it is asked for again: beyond a chunk, a day's block, and the longest block. */
+const laterEndsMs = [0, 3 * hourMs, 48 * hourMs, 32 * 24 * hourMs]
 
-/** Asks again where the server hung up: asked a little later, it answered. */
-async function persistently<T>(ask: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  for (let tries = 1; ; tries += 1) {
+/**
+ * Asks again for a range that ends later where the server hung up. Prometheus 2.53 and 3.5 do so whenever a chunk of a block has to be cut at both
+ * ends and its series has a tombstone that ends after the range: the request panics (tsdb/tombstones, Intervals.Add, index out of range).
+ */
+async function persistently<T>(endMs: number, ask: (endMs: number) => Promise<T>): Promise<T> {
+  for (const [tries, laterMs] of laterEndsMs.entries()) {
     try {
-      return await ask()
+      return await ask(endMs + laterMs)
     } catch (error) {
-      if (!wasCutOff(error) || tries === cutOffTries) throw error
-      await setTimeout(cutOffPauseMs * tries, undefined, signal === undefined ? {} : { signal }).catch((aborted: unknown) => {
-        signal?.throwIfAborted()
-        throw aborted
-      })
+      if (!wasCutOff(error) || tries === laterEndsMs.length - 1) throw error
     }
   }
+  throw new Error('unreachable')
 }
 
-/** Prometheus 2.53 and 3.5 were seen to hang up on a question, on a new connection too, while they cut blocks. One that is down refuses the connection. */
+/** One that is down refuses the connection. */
 function wasCutOff(error: unknown): boolean {
   return hasCode(error, 'PROMETHEUS_UNREACHABLE') && error.details?.['connectionClosed'] === true
 }
@@ -131,7 +131,7 @@ function wasCutOff(error: unknown): boolean {
  */
 async function readSeries(api: PrometheusApi, labels: Record<string, string>, range: { startMs: number; endMs: number; externalLabels: Record<string, string>; signal?: AbortSignal | undefined }): Promise<RawSeries | undefined> {
   const matchers = Object.entries(labels).map(([name, value]) => ({ type: '=' as const, name, value }))
-  const found = await persistently(() => api.remoteRead({ matchers, startMs: range.startMs, endMs: range.endMs, ...signalOf(range) }), range.signal)
+  const found = await persistently(range.endMs, (endMs) => api.remoteRead({ matchers, startMs: range.startMs, endMs, ...signalOf(range) }))
   const names = new Set([labelKey(labels), labelKey(withExternalLabels(labels, range.externalLabels))])
   const series = found.find(({ labels: of }) => names.has(labelKey(of)))
   return series && { ...series, samples: series.samples.filter(({ timestampMs }) => timestampMs >= range.startMs && timestampMs <= range.endMs) }

@@ -109,6 +109,7 @@ async function joined(sources: Sources, request: DecisionRequest & { points: rea
   const made = `${new Date(later.createdAt).toISOString()} (${later.id})`
   const warnings = [
     `what is newer than the blocks of ${before === undefined ? 'no earlier recovery point' : before.id} comes from blocks of the recovery point made at ${made}${isCut ? ', cut at the moment by tombstones' : ''}: in them deletions and samples that came late are as they were then`,
+    ...(isCut ? ['what is later than the moment is still in the blocks, below tombstones: once the server is up, let it remove that (curl -X POST http://localhost:9090/api/v1/admin/tsdb/clean_tombstones); until then Prometheus 2.53 and 3.5 fail queries that end shortly before the moment with "index out of range"'] : []),
     ...undeleted.map((ulid) => `deletions in block ${ulid} were left out: they were made between ${new Date(before?.createdAt ?? 0).toISOString()} and ${made}, it is not known whether before or after the moment; --include-deletes takes them in`),
     ...request.passedOver,
   ]
