@@ -6,6 +6,7 @@ import { PromDrError, hasCode, messageOf } from '../../errors.ts'
 import { freeBytesOf, makePrivateDirectory } from '../../packing/scratch-directory.ts'
 import type { StoredRecoveryPoint } from '../../repository/recovery-point-schema.ts'
 import type { ComponentsContext } from './components-context.ts'
+import { withCurrentArchive } from './current-archive.ts'
 import { readArchive } from './read-archive.ts'
 import { type Sources, outOfReach } from '../repository-sources.ts'
 
@@ -50,7 +51,7 @@ export async function fetchComponent(chosen: ChosenArchive<StoredRecoveryPoint>,
     if (source === undefined || archive === undefined) continue
     const into = await makePrivateDirectory(`${directory}${index === 0 ? '' : `.${index}`}`)
     try {
-      const bytes = await readArchive({ store: source.store, instance, archive, opening: request.context.opening, scratch: request.directory, into, signal })
+      const bytes = await withCurrentArchive({ store: source.store, instance, recoveryPoint: chosen.point.id, archive, signal }, (current) => readArchive({ store: source.store, instance, archive: current, opening: request.context.opening, scratch: request.directory, into, signal }))
       request.repaired.push(...failures.map(({ key, error }) => ({ key, from: name, reason: messageOf(error) })))
       const findings = component === undefined ? [] : (await component.check(into, { signal })).filter(({ level }) => level !== 'ok')
       return { ...chosen, archive, installer: component, directory: into, repository: name, bytes, findings }

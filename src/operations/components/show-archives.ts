@@ -6,6 +6,7 @@ import { makePrivateDirectory, withPrivateScratch } from '../../packing/scratch-
 import { readWholeFile } from '../../packing/write-file.ts'
 import { type ComparedFile, describeChange } from './archive-diff.ts'
 import type { ComponentsContext } from './components-context.ts'
+import { withCurrentArchive } from './current-archive.ts'
 import { readArchive } from './read-archive.ts'
 import { newestPoint, outOfReach, readSources, requireInstance } from '../repository-sources.ts'
 import type { ArchivedFileChange, DiffReport, DiffRequest, ShowFileRequest, ShownFile } from './show-archives-report.ts'
@@ -96,7 +97,8 @@ async function openSide(context: ArchivesContext, request: { id: string; instanc
       if (!source.instances.some(({ points }) => points.some(({ id }) => id === point.id))) continue
       const into = await makePrivateDirectory(join(scratch, `files.${index}`))
       try {
-        await readArchive({ store: source.store, instance: point.instance, archive, opening: context.components.opening, scratch, into, signal })
+        const { store } = source
+        await withCurrentArchive({ store, instance: point.instance, recoveryPoint: point.id, archive, signal }, (current) => readArchive({ store, instance: point.instance, archive: current, opening: context.components.opening, scratch, into, signal }))
         return into
       } catch (error) {
         if (!hasCode(error, ...outOfReach)) throw error

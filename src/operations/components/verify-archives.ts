@@ -4,8 +4,9 @@ import { groupOf } from '../../domain/read-subset.ts'
 import { hasCode, messageOf } from '../../errors.ts'
 import { type ScratchOptions, withPrivateScratch } from '../../packing/scratch-directory.ts'
 import { keyOfArchive } from '../../repository/archives.ts'
-import { archivesPrefix, instancePrefix } from '../../repository/layout.ts'
+import { archivesPrefix, instancePrefix, recoveryPointKey } from '../../repository/layout.ts'
 import type { StoredRecoveryPoint } from '../../repository/recovery-point-schema.ts'
+import { readAgain, replacementIn, withCurrentArchive } from './current-archive.ts'
 import { checkStoredArchive, readArchive } from './read-archive.ts'
 import type { RepositorySource } from '../repository-sources.ts'
 import type { ListedDamage } from '../verify/verify-objects.ts'
@@ -41,8 +42,9 @@ interface NamedUnit {
  */
 export async function checkArchives(source: RepositorySource, request: ArchivesCheckRequest): Promise<ArchivesCheck> {
   const result: ArchivesCheck = { damaged: [], objects: 0, listedBytes: 0, readBytes: 0, unopened: 0 }
-  const units = namedArchives(request.points)
-  const stored = await listArchives(source, units, request.signal)
+  const named = namedArchives(request.points)
+  const stored = await listArchives(source, named, request.signal)
+  const units = await asNamedNow(source, named, { stored, signal: request.signal })
   const whole = units.filter((unit) => isWhole(unit, stored, result))
   const { read } = request
   const chosen = read === undefined ? [] : whole.filter(({ archive }) => groupOf(archive.stored.sha256, read.groups) === read.group)
@@ -76,6 +78,38 @@ async function listArchives({ store }: RepositorySource, units: readonly NamedUn
   return stored
 }
 
+/** Those that are not there by what their manifests name by now: an archive may have been sealed anew since these were read. */
+async function asNamedNow({ store }: RepositorySource, units: readonly NamedUnit[], { stored, signal }: { stored: Map<string, number>; signal: AbortSignal }): Promise<NamedUnit[]> {
+  const manifests = new Map<string, ReturnType<typeof readAgain>>()
+  const manifestOf = (instance: string, recoveryPoint: string) => {
+    const name = recoveryPointKey(instance, recoveryPoint)
+    const read = manifests.get(name) ?? readAgain(store, instance, { recoveryPoint, signal })
+    manifests.set(name, read)
+    return read
+  }
+  const current: NamedUnit[] = []
+  for (const unit of units) {
+    const replaced = new Map<string, NamedUnit>()
+    const same: string[] = []
+    for (const id of stored.has(unit.key) ? [] : unit.recoveryPoints) {
+      const archive = replacementIn(await manifestOf(unit.instance, id), unit.archive)
+      if (archive === undefined) {
+        same.push(id)
+        continue
+      }
+      const key = keyOfArchive(unit.instance, archive)
+      const known = replaced.get(key)
+      if (known === undefined) replaced.set(key, { ...unit, archive, key, recoveryPoints: [id] })
+      else known.recoveryPoints.push(id)
+      const found = stored.has(key) ? undefined : await store.head(key, { signal })
+      if (found !== undefined) stored.set(key, found.sizeBytes)
+    }
+    if (replaced.size === 0) current.push(unit)
+    else current.push(...replaced.values(), ...(same.length === 0 ? [] : [{ ...unit, recoveryPoints: same }]))
+  }
+  return current
+}
+
 function isWhole({ instance, archive, key, recoveryPoints }: NamedUnit, stored: ReadonlyMap<string, number>, result: ArchivesCheck): boolean {
   const found = stored.get(key)
   result.objects += 1
@@ -96,12 +130,15 @@ function isWhole({ instance, archive, key, recoveryPoints }: NamedUnit, stored: 
 
 async function readUnit({ store }: RepositorySource, { instance, archive, key, recoveryPoints }: NamedUnit, request: Omit<ArchivesCheckRequest, 'scratch'> & { scratch: string; result: ArchivesCheck }): Promise<void> {
   const { result } = request
-  const work = { store, instance, archive, scratch: request.scratch, signal: request.signal }
+  const { opening, scratch, signal } = request
   try {
-    if (isEncrypted(archive) && request.opening === undefined) {
-      result.readBytes += await checkStoredArchive(work)
-      result.unopened += 1
-    } else result.readBytes += await readArchive({ ...work, opening: request.opening, into: undefined })
+    await withCurrentArchive({ store, instance, recoveryPoint: recoveryPoints[0] ?? '', archive, signal }, async (current) => {
+      const work = { store, instance, archive: current, scratch, signal }
+      if (isEncrypted(current) && opening === undefined) {
+        result.readBytes += await checkStoredArchive(work)
+        result.unopened += 1
+      } else result.readBytes += await readArchive({ ...work, opening, into: undefined })
+    })
   } catch (error) {
     if (hasCode(error, 'KEY_MISSING')) {
       // Fetched and compared by then: only its content stays unknown.

@@ -7,6 +7,7 @@ import { listRecoveryPointIds, readRecoveryPoint } from '../../repository/recove
 import type { StoredRecoveryPoint } from '../../repository/recovery-point-schema.ts'
 import { openAnswers } from '../../repository/sealed-answers.ts'
 import type { NamedStore } from '../backup/backup.ts'
+import { withCurrentArchive } from '../components/current-archive.ts'
 import type { DoctorContext, DoctorEncryption } from './doctor-context.ts'
 import type { DoctorCheck } from './doctor-report.ts'
 
@@ -80,8 +81,10 @@ async function keyCheck(check: { area: string; name: string }, of: { store: Name
   try {
     if (point.knownAnswers.sealed !== undefined) await openAnswers(point.knownAnswers, opening)
     if (archive !== undefined) {
-      const stored = await openArchive(store, point.instance, { archive, signal })
-      for await (const _piece of opening.decrypt(stored as AsyncIterable<Uint8Array>));
+      await withCurrentArchive({ store, instance: point.instance, recoveryPoint: point.id, archive, signal }, async (current) => {
+        const stored = await openArchive(store, point.instance, { archive: current, signal })
+        for await (const _piece of opening.decrypt(stored as AsyncIterable<Uint8Array>));
+      })
     }
   } catch (error) {
     if (!hasCode(error, 'KEY_MISSING', 'DAMAGED', 'OBJECT_NOT_FOUND', 'CONFIG_INVALID')) throw error
