@@ -197,6 +197,7 @@ export const memoryBodies = {
       yield bodyOf(file.path)
     },
   }),
+  findings: () => [],
 }
 
 function ulidOf(instance: string, nth: number): string {
