@@ -37,7 +37,7 @@ export async function readLocalLog(dataDir: string, log: WalLog): Promise<LocalL
   const held = await segmentsIn(join(dataDir, holdName, log), await namesIn(join(dataDir, holdName, log)))
   const checkpoints = names.flatMap((name) => (/^checkpoint\.\d{8,}$/.test(name) ? [{ segment: Number(name.slice('checkpoint.'.length)), path: join(directory, name) }] : []))
   return {
-    segments: (await isSameHistory(dataDir, { live, held })) ? [...heldBefore(live, held), ...live] : live,
+    segments: withHeld(live, (await isSameHistory(dataDir, { live, held })) ? held : []),
     checkpoint: checkpoints.sort((a, b) => b.segment - a.segment)[0],
   }
 }
@@ -53,13 +53,17 @@ async function isSameHistory(dataDir: string, log: { live: readonly LocalSegment
   return share({ live: await segmentsIn(wal, await namesIn(wal)), held: await segmentsIn(heldWal, await namesIn(heldWal)) })
 }
 
-/** Held segments that lead up to the live ones without a break. */
-function heldBefore(live: readonly LocalSegment[], held: readonly LocalSegment[]): LocalSegment[] {
-  const before: LocalSegment[] = []
-  for (let number = (live[0]?.number ?? 0) - 1; ; number -= 1) {
-    const one = held.find((segment) => segment.number === number)
-    if (one === undefined) return before
-    before.unshift(one)
+/**
+ * The live segments and the held ones that lead up to them without a break. A server that removes segments while they are listed leaves a hole in
+ * the listing: held ones are in it, and what lies below a hole that stays is gone by now.
+ */
+function withHeld(live: readonly LocalSegment[], held: readonly LocalSegment[]): LocalSegment[] {
+  const byNumber = new Map([...held, ...live].map((segment) => [segment.number, segment]))
+  const segments: LocalSegment[] = []
+  for (let number = live.at(-1)?.number ?? -1; ; number -= 1) {
+    const one = byNumber.get(number)
+    if (one === undefined) return segments
+    segments.unshift(one)
   }
 }
 
