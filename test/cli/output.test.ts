@@ -69,6 +69,7 @@ describe('reports for people', () => {
   test.each([
     ['no server was started (--start)', null],
     ['the server gave no correct answer', damagedVerifyReport.answers[0] ?? null],
+    ['there was no known answer to ask', { recoveryPoint: '20261121T030000Z-0000000a', equal: true, series: 0, samples: 0, queries: 0, skipped: 4, differences: [] }],
   ])('a restore says why its RTO is not known: %s', async (reason, answers) => {
     const { stdout } = await runInProcess(['restore', '--at', 'latest'], { operations: { restore: async () => ({ ...restoreReport, answers, rtoSeconds: null, stoppedBy: 'damaged' }) } })
     expect(stdout).toMatch(new RegExp(`RTO +not measured: ${reason.replace(/[()]/g, '\\$&')}`))

@@ -23,7 +23,7 @@ function renderOutcome(report: RestoreReport, style: Style): string {
       ['asked for', formatMoment(report.requestedAt)],
       ['reached', `${formatInstant(report.recoverableAt)} (newest restored sample; ${stopReason(report.stoppedBy)})`],
       ['RPO', report.rpoSeconds === null ? 'not measured: nothing was restored' : `${formatSeconds(report.rpoSeconds)} of samples lost`],
-      ['RTO', report.rtoSeconds === null ? `not measured: ${report.answers === null ? 'no server was started (--start)' : 'the server gave no correct answer'}` : `${formatSeconds(report.rtoSeconds)} to the first correct answer`],
+      ['RTO', report.rtoSeconds === null ? `not measured: ${whyNotMeasured(report.answers)}` : `${formatSeconds(report.rtoSeconds)} to the first correct answer`],
       ['content', `${counted(plan.blocks.length, 'block')}, ${formatByteSize(report.bytes)} fetched from ${plan.repository}${resumed}`],
       ['recovery point', plan.recoveryPoint ?? `none: the log of generation ${plan.generation} is all there was`],
       ['moved aside', report.replacedTo === null ? undefined : report.replacedTo],
@@ -67,4 +67,9 @@ function stopReason(stoppedBy: string): string {
     damaged: 'what is newer is damaged',
   }
   return reasons[stoppedBy] ?? stoppedBy
+}
+
+function whyNotMeasured(answers: RestoreReport['answers']): string {
+  if (answers === null) return 'no server was started (--start)'
+  return answers.series + answers.queries === 0 ? 'there was no known answer to ask' : 'the server gave no correct answer'
 }
