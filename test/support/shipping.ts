@@ -1,3 +1,4 @@
+import { PromDrError } from '../../src/errors.ts'
 import { ship } from '../../src/operations/ship/ship.ts'
 import type { ShipContext } from '../../src/operations/ship/ship.ts'
 import type { ShipReport, ShipRequest } from '../../src/operations/ship/ship-report.ts'
@@ -8,6 +9,11 @@ import { systemClock } from '../../src/system/clock.ts'
 import { silentLogger } from '../../src/system/logger.ts'
 import { isDeadHere, ownerNames, thisProcess } from '../../src/system/machine.ts'
 import { atEndOfFile } from './cleanup.ts'
+
+/** A log is shipped whether or not its server answers. */
+export const noServer = {
+  config: () => Promise.reject(new PromDrError('PROMETHEUS_UNREACHABLE', 'no server is there')),
+} as unknown as PrometheusApi
 
 export type ShipOverrides = Partial<Omit<ShipContext, 'settings' | 'repositories'>> & { settings?: Partial<ShipContext['settings']> }
 

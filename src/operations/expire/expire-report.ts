@@ -22,14 +22,8 @@ export interface ExpiredPoint {
   tiers: string[]
 }
 
-export interface RepositoryExpiry {
-  name: string
-  url: string
-  ok: boolean
-  instances: string[]
-  retention: Retention
-  removed: number
-  kept: number
+/** What was done to what nothing names. */
+export interface SweptCounts {
   /** Blocks that nothing names any more, marked now. */
   markedBlocks: number
   deletedBlocks: number
@@ -39,6 +33,16 @@ export interface RepositoryExpiry {
   /** Bytes of everything that was removed, and of everything that waits marked. */
   freedBytes: number
   waitingBytes: number
+}
+
+export interface RepositoryExpiry extends SweptCounts {
+  name: string
+  url: string
+  ok: boolean
+  instances: string[]
+  retention: Retention
+  removed: number
+  kept: number
   /** When the first of what waits may go, RFC 3339. */
   nextRemovalAt: string | null
   /** What would have gone, and is locked until then (RFC 3339). Locked recovery points are among the kept. */

@@ -10,6 +10,7 @@ import { settleAll } from '../../repository/stored-blocks.ts'
 import { type ObjectStore, bytesBody } from '../../stores/object-store.ts'
 import type { Clock } from '../../system/clock.ts'
 import type { RepositoryTiering } from '../backup/backup-context.ts'
+import type { SweptCounts } from './expire-report.ts'
 import { type LockedThing, lockOnRemovable } from './expire-tiering.ts'
 import type { Logger } from '../../system/logger.ts'
 
@@ -30,13 +31,7 @@ export interface SweepRequest {
   signal: AbortSignal
 }
 
-export interface SweepOutcome {
-  markedBlocks: number
-  deletedBlocks: number
-  markedObjects: number
-  deletedObjects: number
-  freedBytes: number
-  waitingBytes: number
+export interface SweepOutcome extends SweptCounts {
   /** When the oldest mark that waits comes of age, ms. */
   nextRemovalMs: number | null
   /** What would have gone, and is locked. */

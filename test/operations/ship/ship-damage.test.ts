@@ -3,18 +3,13 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { replayBoundMs } from '../../../src/domain/wal-plan.ts'
 import { PromDrError } from '../../../src/errors.ts'
-import type { PrometheusApi } from '../../../src/integrations/prometheus/prometheus-api.ts'
 import { readGenerations } from '../../../src/repository/wal-stream.ts'
 import { type MemoryStore, createMemoryStore } from '../../../src/stores/memory-store.ts'
 import { temporaryDirectory } from '../../support/cleanup.ts'
 import { operationsOn } from '../../support/operations.ts'
-import { shipOnce } from '../../support/shipping.ts'
+import { noServer, shipOnce } from '../../support/shipping.ts'
 import { type SimulatedBase, baseOf, replayOf } from '../../support/simulated-replay.ts'
 import { SimulatedWal } from '../../support/simulated-wal.ts'
-
-const noServer = {
-  config: () => Promise.reject(new PromDrError('PROMETHEUS_UNREACHABLE', 'no server is there')),
-} as unknown as PrometheusApi
 
 /** A stream with parts, sealed segments, checkpoints and all documents, and recovery points from its beginning on. */
 async function shippedStream() {

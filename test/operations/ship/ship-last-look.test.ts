@@ -3,18 +3,13 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { shipExitCode } from '../../../src/cli/commands/ship.ts'
 import { PromDrError } from '../../../src/errors.ts'
-import type { PrometheusApi } from '../../../src/integrations/prometheus/prometheus-api.ts'
 import { listPieces, readGenerations } from '../../../src/repository/wal-stream.ts'
 import { createMemoryStore } from '../../../src/stores/memory-store.ts'
 import type { ObjectStore } from '../../../src/stores/object-store.ts'
 import { temporaryDirectory } from '../../support/cleanup.ts'
-import { startShipping } from '../../support/shipping.ts'
+import { noServer, startShipping } from '../../support/shipping.ts'
 import { SimulatedWal } from '../../support/simulated-wal.ts'
 import { waitFor } from '../../support/wait-for.ts'
-
-const noServer = {
-  config: () => Promise.reject(new PromDrError('PROMETHEUS_UNREACHABLE', 'no server is there')),
-} as unknown as PrometheusApi
 
 /** Longer than any test: after the first pass nothing but a last look sends anything. */
 const intervalMs = 3_600_000

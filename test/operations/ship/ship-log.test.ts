@@ -2,7 +2,6 @@ import { mkdir, open, readFile, readdir, rm, unlink, writeFile } from 'node:fs/p
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { shipExitCode } from '../../../src/cli/commands/ship.ts'
-import type { PrometheusApi } from '../../../src/integrations/prometheus/prometheus-api.ts'
 import { PromDrError } from '../../../src/errors.ts'
 import { listPieces, readCheckpoints, readGenerations, readSegmentTimes } from '../../../src/repository/wal-stream.ts'
 import { createMemoryStore } from '../../../src/stores/memory-store.ts'
@@ -11,13 +10,8 @@ import { encodeRecord } from '../../../src/tsdb/wal/record-codec.ts'
 import { readLocalLog } from '../../../src/tsdb/wal-source.ts'
 import { createFaultyStore } from '../../fakes/faulty-store.ts'
 import { temporaryDirectory } from '../../support/cleanup.ts'
-import { shipOnce } from '../../support/shipping.ts'
+import { noServer, shipOnce } from '../../support/shipping.ts'
 import { SimulatedWal } from '../../support/simulated-wal.ts'
-
-/** The log is shipped whether or not its server answers. */
-const noServer = {
-  config: () => Promise.reject(new PromDrError('PROMETHEUS_UNREACHABLE', 'no server is there')),
-} as unknown as PrometheusApi
 
 async function scene() {
   const wal = await SimulatedWal.create(join(await temporaryDirectory('ship'), 'data'))

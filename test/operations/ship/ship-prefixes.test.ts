@@ -2,21 +2,15 @@ import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { PromDrError } from '../../../src/errors.ts'
-import type { PrometheusApi } from '../../../src/integrations/prometheus/prometheus-api.ts'
 import { readWal } from '../../../src/repository/wal-compression.ts'
 import { listPieces, readGenerations } from '../../../src/repository/wal-stream.ts'
 import { type MemoryStore, createMemoryStore } from '../../../src/stores/memory-store.ts'
 import { SegmentReader } from '../../../src/tsdb/wal/segment-reader.ts'
 import { temporaryDirectory } from '../../support/cleanup.ts'
 import { missingPrograms } from '../../support/prometheus.ts'
-import { shipOnce } from '../../support/shipping.ts'
+import { noServer, shipOnce } from '../../support/shipping.ts'
 import { readAsFarAsGood } from '../../support/wal-segments.ts'
 import { deleteSeries, startLoggingServer, testedVersion, writeRounds } from '../../support/wal-traffic.ts'
-
-const noServer = {
-  config: () => Promise.reject(new PromDrError('PROMETHEUS_UNREACHABLE', 'no server is there')),
-} as unknown as PrometheusApi
 
 const pageBytes = 32_768
 

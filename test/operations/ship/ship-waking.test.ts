@@ -1,8 +1,6 @@
 import { link, mkdir, open, readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { PromDrError } from '../../../src/errors.ts'
-import type { PrometheusApi } from '../../../src/integrations/prometheus/prometheus-api.ts'
 import { keepLog } from '../../../src/operations/ship/log-keeper.ts'
 import { LogGrowth } from '../../../src/operations/ship/log-growth.ts'
 import { createMemoryStore } from '../../../src/stores/memory-store.ts'
@@ -11,13 +9,9 @@ import { systemClock } from '../../../src/system/clock.ts'
 import { silentLogger } from '../../../src/system/logger.ts'
 import { watchLog } from '../../../src/tsdb/wal-watch.ts'
 import { temporaryDirectory } from '../../support/cleanup.ts'
-import { shipOnce, startShipping } from '../../support/shipping.ts'
+import { noServer, shipOnce, startShipping } from '../../support/shipping.ts'
 import { SimulatedWal } from '../../support/simulated-wal.ts'
 import { waitFor } from '../../support/wait-for.ts'
-
-const noServer = {
-  config: () => Promise.reject(new PromDrError('PROMETHEUS_UNREACHABLE', 'no server is there')),
-} as unknown as PrometheusApi
 
 /** Longer than any test. */
 const intervalMs = 3_600_000
@@ -54,15 +48,21 @@ async function keeping(dataDir: string) {
   }
 }
 
+/** A shipper that has sent everything there was, but for a little that came since. */
+async function waiting() {
+  const { dataDir, stored, start, wake } = await scene()
+  const wal = await SimulatedWal.create(dataDir)
+  await wal.append(5)
+  const running = start()
+  await wake()
+  const before = stored()
+  await wal.append(5)
+  return { wal, stored, before, running }
+}
+
 describe('a shipper that waits for its interval', () => {
   it('is woken when a whole part was logged, and not before', async () => {
-    const { dataDir, stored, start, wake } = await scene()
-    const wal = await SimulatedWal.create(dataDir)
-    await wal.append(5)
-    const running = start()
-    await wake()
-    const before = stored()
-    await wal.append(5)
+    const { wal, stored, before, running } = await waiting()
     // Nothing happens for so little: what a second look finds is there to be seen by then.
     await waitFor(async () => ((await wal.append(2000)), stored() > before), { what: 'a part', intervalMs: 200 })
     expect(wal.last.end).toBeGreaterThan(partBytes / 2)
@@ -70,13 +70,7 @@ describe('a shipper that waits for its interval', () => {
   })
 
   it('is woken when a segment was begun, so that the one before can be finished', async () => {
-    const { dataDir, stored, start, wake } = await scene()
-    const wal = await SimulatedWal.create(dataDir)
-    await wal.append(5)
-    const running = start()
-    await wake()
-    const before = stored()
-    await wal.append(5)
+    const { wal, stored, before, running } = await waiting()
     await wal.rotate(true)
     await wal.append(1)
     await waitFor(() => stored() > before, { what: 'the end of the segment' })
