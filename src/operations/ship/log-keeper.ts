@@ -10,6 +10,8 @@ import { WakeUp } from './wake-up.ts'
 export interface Follower {
   /** What is shipped; undefined while that is not known. */
   position(log: WalLog): WalPosition | undefined
+  /** The first segment that shipping still needs; undefined while that is not known. */
+  firstNeeded(log: WalLog): number | undefined
   /** There is enough for a part, or a new segment: do not wait for the interval to end. */
   wake(): void
   wokenAt: string | undefined
@@ -81,7 +83,7 @@ export async function lookAfter(context: KeeperContext, followers: readonly Foll
   const atMs = clock.now().getTime()
   growth.wbl.look(wbl.segments, atMs)
   growth.wal.look(wal.segments, atMs)
-  for (const [log, { segments }] of [['wal', wal], ['wbl', wbl]] as const) await holdWhatIsMissing(context, { log, segments, positions: followers.map((follower) => follower.position(log)), letGo: options.ending && wbl.segments.length === 0 })
+  for (const [log, { segments }] of [['wal', wal], ['wbl', wbl]] as const) await holdWhatIsMissing(context, { log, segments, needed: followers.map((follower) => follower.firstNeeded(log) ?? 0), letGo: options.ending && wbl.segments.length === 0 })
   for (const follower of followers) {
     const position = follower.position('wal')
     if (position === undefined) continue
@@ -103,12 +105,11 @@ function unshippedBytes(segments: readonly LocalSegment[], { segment, offset }: 
  * The newest segment too: an out-of-order compaction begins another one, and removes this one a moment later, with what was
  * logged since it was read last.
  */
-async function holdWhatIsMissing({ dataDir, holdBytes, logger }: KeeperContext, now: { log: WalLog; segments: readonly LocalSegment[]; positions: readonly (WalPosition | undefined)[]; letGo: boolean }): Promise<void> {
-  const { log, segments, positions, letGo } = now
+async function holdWhatIsMissing({ dataDir, holdBytes, logger }: KeeperContext, now: { log: WalLog; segments: readonly LocalSegment[]; needed: readonly number[]; letGo: boolean }): Promise<void> {
+  const { log, segments, needed, letGo } = now
   const newest = segments.at(-1)?.number
   if (newest === undefined) return releaseSegments(dataDir, log, Number.POSITIVE_INFINITY)
-  // Of a segment that nothing was shipped of, the one before it shows that it follows.
-  const from = Math.min(newest, ...positions.map((position) => (position === undefined ? 0 : position.segment - (position.offset === 0 ? 1 : 0))))
+  const from = Math.min(newest, ...needed)
   if (letGo && from >= newest) return releaseSegments(dataDir, log, Number.POSITIVE_INFINITY)
   await releaseSegments(dataDir, log, from)
   const lost = await holdSegments(dataDir, log, { from, limitBytes: holdBytes })

@@ -120,6 +120,10 @@ export class RepositoryShipper {
     return log === 'wal' ? this.#wal.position : this.#wbl.position
   }
 
+  firstNeededIn(log: WalLog): number {
+    return log === 'wal' ? this.#wal.firstNeeded : this.#wbl.firstNeeded
+  }
+
   /** Tails go before everything else: they are what a lost host would lose. */
   async pass(): Promise<PassResult> {
     const result = this.#blank()

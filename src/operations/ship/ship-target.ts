@@ -53,6 +53,8 @@ export class ShipTarget {
   shipper: RepositoryShipper | undefined
   #lease: Lease | undefined
   #leaseRenewedAtMs = 0
+  /** Of the WAL, when it could last be seen. */
+  #firstNeeded: number | undefined
 
   constructor(repository: NamedStore) {
     this.repository = repository
@@ -63,6 +65,11 @@ export class ShipTarget {
   follower(): Follower {
     return {
       position: (log) => this.shipper?.positionIn(log) ?? (log === 'wal' ? positionOf(this.outcome.shippedTo) : undefined),
+      firstNeeded: (log) => {
+        const needed = this.shipper?.firstNeededIn(log)
+        if (log === 'wbl') return needed
+        return (this.#firstNeeded = needed ?? this.#firstNeeded)
+      },
       wake: () => {
         if (this.outcome.ok) this.wakeUp.ring()
       },

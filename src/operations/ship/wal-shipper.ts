@@ -126,6 +126,12 @@ export class WalShipper {
     return { segment: this.#state.segment, offset: this.#state.offset }
   }
 
+  /** The first segment that shipping still needs: of one that nothing was shipped of, the last before it that has anything shows that it follows. */
+  get firstNeeded(): number {
+    const { segment, offset, predecessor } = this.#state
+    return offset > 0 ? segment : (predecessor?.segment ?? Math.max(0, segment - 1))
+  }
+
   /** How the segment before the current one ended; undefined in the first one of a generation. */
   get predecessor(): SegmentEnd | undefined {
     return this.#state.predecessor

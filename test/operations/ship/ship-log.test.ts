@@ -187,6 +187,19 @@ describe('segments that are removed before they were shipped', () => {
     expect((await readLocalLog(wal.dataDir, 'wal')).segments[0]?.number).toBeGreaterThan(1)
   })
 
+  it('are held as long as they show what the next one follows, also before empty ones', async () => {
+    const { wal, store, ship } = await scene()
+    await wal.append(10)
+    await ship()
+    // As restarts leave them.
+    for (let empty = 0; empty < 3; empty += 1) await wal.rotate(true)
+    await ship()
+    await wal.truncate(2)
+    await wal.append(1)
+    expect((await ship()).repositories[0]).toMatchObject({ ok: true, gaps: [] })
+    expect(await readGenerations(store, 'prom-a')).toHaveLength(1)
+  })
+
   it('are let go beyond the limit of what is held, and the gap is named', async () => {
     const { wal, store } = await scene()
     const shipTo = (on: Parameters<typeof shipOnce>[1]) => shipOnce(noServer, on, { dataDir: wal.dataDir, settings: { holdBytes: 20_000 } })
