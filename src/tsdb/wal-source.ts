@@ -42,6 +42,11 @@ export async function readLocalLog(dataDir: string, log: WalLog): Promise<LocalL
   }
 }
 
+/** The first segment that a server which starts on the log replays: the one after the newest checkpoint. */
+export function firstToReplay({ segments, checkpoint }: LocalLog): number {
+  return checkpoint === undefined ? (segments[0]?.number ?? 0) : checkpoint.segment + 1
+}
+
 /**
  * Only a file that is both held and live shows that the two are of one history: the numbers of another server's log, copied here,
  * may fit as well. An out-of-order compaction may leave no such file in the WBL; the WAL beside it then shows it.

@@ -1,6 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { systemCode } from '../../src/errors.ts'
 import type { ObjectStore } from '../../src/stores/object-store.ts'
 import { decodeRecord } from '../../src/tsdb/wal/record-codec.ts'
 import { SegmentReader } from '../../src/tsdb/wal/segment-reader.ts'
@@ -15,13 +16,22 @@ const config = { storage: { tsdb: { out_of_order_time_window: '10m' } } }
 
 /** The refs that a log has declared for a series, by the value of its label `name`. */
 async function refsOf(wal: string, name: string): Promise<number[]> {
+  for (;;) {
+    const refs = await refsIn(wal, name).catch((error: unknown) => {
+      // The server removed a file while it was looked at: what was in it may be in a checkpoint that was not listed.
+      if (systemCode(error) === 'ENOENT') return undefined
+      throw error
+    })
+    if (refs !== undefined) return refs
+  }
+}
+
+async function refsIn(wal: string, name: string): Promise<number[]> {
   const refs: number[] = []
   for (const entry of await readdir(wal, { withFileTypes: true, recursive: true })) {
     if (!entry.isFile()) continue
     const path = join(entry.parentPath, entry.name)
-    // A server may remove it while it is looked at.
-    const bytes = await readFile(path).catch(() => Buffer.alloc(0))
-    new SegmentReader(path).push(bytes, (record) => {
+    new SegmentReader(path).push(await readFile(path), (record) => {
       const content = decodeRecord(record.content(), record)
       if (content.type === 'series') refs.push(...content.series.filter(({ labels }) => labels.some(([label, value]) => label === 'name' && value === name)).map(({ ref }) => ref))
     })

@@ -1,10 +1,10 @@
 import type { WalLog, WalPosition } from '../../domain/wal-stream.ts'
 import { PromDrError, hasCode } from '../../errors.ts'
-import { type Generation, readCheckpoints, readDeletions, readGenerations, readHeartbeat, writeHeartbeat } from '../../repository/wal-stream.ts'
+import { type Generation, listPieces, readCheckpoints, readDeletions, readGenerations, readHeartbeat, writeHeartbeat } from '../../repository/wal-stream.ts'
 import type { Logger } from '../../system/logger.ts'
 import { listBlocks } from '../../tsdb/data-directory.ts'
 import { readRestored } from '../../tsdb/restore-directory.ts'
-import { readLocalLog } from '../../tsdb/wal-source.ts'
+import { firstToReplay, readLocalLog } from '../../tsdb/wal-source.ts'
 import { oldestSampleMs } from '../../tsdb/wal-tail.ts'
 import { expireWal } from './expire-wal.ts'
 import { lateBlocksSince } from './late-blocks.ts'
@@ -75,7 +75,8 @@ export class RepositoryShipper {
    */
   static async open(context: RepositoryShipperContext, options: { newGeneration: boolean }): Promise<RepositoryShipper> {
     const generations = await readGenerations(context.store, context.instance, context)
-    const own = generations.filter((generation) => generation.machineId === context.machineId && generation.dataDir === context.dataDir).at(-1)
+    const ofThisServer = generations.filter((generation) => generation.machineId === context.machineId && generation.dataDir === context.dataDir)
+    const own = ofThisServer.at(-1)
     const openedAtMs = context.now().getTime()
     const restored = await readRestored(context.dataDir)
     const restoredAtMs = restored === undefined ? undefined : Date.parse(restored.restoredAt)
@@ -91,8 +92,8 @@ export class RepositoryShipper {
         return begin(context, { reason: 'asked for with --new-generation', parent: null, newestSampleMs: null })
       }
       const wal = await WalShipper.resume(ofTails(context), own, 'wal')
-      // One that has nothing yet hands on what it came from.
-      if ('reason' in wal) return begin(context, { reason: wal.reason, parent: wal.newestSampleMs === null ? own.parent : null, newestSampleMs: wal.newestSampleMs })
+      if ('reason' in wal && wal.newestSampleMs === null) return begin(context, { reason: wal.reason, parent: own.parent, newestSampleMs: await newestShippedMs(context, ofThisServer) })
+      if ('reason' in wal) return begin(context, { reason: wal.reason, parent: null, newestSampleMs: wal.newestSampleMs })
       const wbl = await WalShipper.resume(ofTails(context), own, 'wbl')
       const unseenSinceMs = async () => (await readHeartbeat(context.store, context.instance, { generation: own.id, signal: context.signal }))?.at ?? own.startedAt
       if ('reason' in wbl) return { generation: own, wal: wal.shipper, wbl: await startWbl(context, own.id), unsealed: wal.finished, wblUnseenSinceMs: await unseenSinceMs() }
@@ -188,7 +189,7 @@ export class RepositoryShipper {
     for (let tries = 0; tries < 2; tries += 1) {
       const shipped = await this.#wal.pass()
       if (!('reason' in shipped)) return this.#count('wal', shipped, result)
-      const { generation, wal, wbl } = await begin(this.#context, { reason: shipped.reason, parent: null, newestSampleMs: shipped.newestSampleMs })
+      const { generation, wal, wbl } = await begin(this.#context, { reason: shipped.reason, parent: this.#wal.hasNothing ? this.#generation.parent : null, newestSampleMs: shipped.newestSampleMs })
       this.#generation = generation
       this.#wal = wal
       this.#wbl = wbl
@@ -313,15 +314,27 @@ interface LogsOfGeneration {
  * neither the log nor the blocks that took its beginning reach back to the newest sample shipped.
  */
 async function begin(context: RepositoryShipperContext, why: { reason: string; parent: Generation['parent']; newestSampleMs: number | null }): Promise<LogsOfGeneration> {
-  const { segments, checkpoint } = await readLocalLog(context.dataDir, 'wal')
-  const firstSegment = checkpoint === undefined ? (segments[0]?.number ?? 0) : checkpoint.segment + 1
+  const log = await readLocalLog(context.dataDir, 'wal')
+  const { segments, checkpoint } = log
+  const firstSegment = firstToReplay(log)
   const bound = await newestInOrderMs(context.dataDir)
   // After the log: what compaction takes from it meanwhile is in a block that is counted.
   const blocks = (await listBlocks(context.dataDir)).blocks.length
-  const oldestMs = checkpoint === undefined ? await oldestSampleMs(segments) : bound
-  const gap = why.newestSampleMs !== null && oldestMs !== null && oldestMs > why.newestSampleMs ? { from: why.newestSampleMs, to: oldestMs, reason: why.reason } : null
+  const ownMs = checkpoint === undefined || bound === null ? await oldestSampleMs(segments.filter(({ number }) => number >= firstSegment)) : bound
+  // A log without samples has lost what came until now, but for what the blocks have.
+  const reachesBackToMs = ownMs ?? (bound !== null && bound >= (why.newestSampleMs ?? bound) ? bound : context.now().getTime())
+  const gap = why.newestSampleMs !== null && reachesBackToMs > why.newestSampleMs ? { from: why.newestSampleMs, to: reachesBackToMs, reason: why.reason } : null
   const generation = await beginGeneration(context, { reason: why.reason, firstSegment, checkpoint: checkpoint?.segment ?? null, bound, blocks, parent: why.parent, gap })
-  return { generation, wal: WalShipper.start(ofTails(context), generation.id, { log: 'wal', segment: firstSegment }), wbl: await startWbl(context, generation.id), unsealed: [] }
+  return { generation, wal: WalShipper.start(ofTails(context), generation.id, { log: 'wal', segment: firstSegment, newestSampleMs: why.newestSampleMs ?? undefined }), wbl: await startWbl(context, generation.id), unsealed: [] }
+}
+
+/** The newest sample that this server's stream had before a generation that has nothing, ms; a restore begins a new count. */
+async function newestShippedMs({ store, instance, signal }: RepositoryShipperContext, own: readonly Generation[]): Promise<number | null> {
+  for (const { id, parent } of [...own].reverse()) {
+    const newest = (await listPieces(store, instance, { generation: id, log: 'wal', signal })).reduce<number | null>((found, { newestSample }) => (newestSample === null ? found : Math.max(found ?? newestSample, newestSample)), null)
+    if (newest !== null || parent !== null) return newest
+  }
+  return null
 }
 
 async function startWbl(context: RepositoryShipperContext, generation: string): Promise<WalShipper> {

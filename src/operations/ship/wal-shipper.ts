@@ -6,7 +6,7 @@ import type { Source } from '../../domain/recovery-point.ts'
 import type { PromDrError } from '../../errors.ts'
 import { type Generation, createGeneration, generationVersion, listPieces, readCheckpoints, storePiece } from '../../repository/wal-stream.ts'
 import type { ObjectStore } from '../../stores/object-store.ts'
-import { type LocalSegment, readLocalLog } from '../../tsdb/wal-source.ts'
+import { type LocalLog, type LocalSegment, firstToReplay, readLocalLog } from '../../tsdb/wal-source.ts'
 import { type Tail, type UnknownRecord, hashPrefix, lastOf, readTail } from '../../tsdb/wal-tail.ts'
 import type { LogGrowth } from './log-growth.ts'
 
@@ -34,6 +34,8 @@ interface LogState {
   offset: number
   hash: Hash
   predecessor: SegmentEnd | undefined
+  /** The first segment after the predecessor, or of the generation: up to the current one they were empty. */
+  emptySince: number
   /** The file that was read last; undefined before the first reading. */
   identity: string | undefined
   /** The last bytes before the offset. */
@@ -89,9 +91,12 @@ export class WalShipper {
     this.#state = state
   }
 
-  /** Begins with a segment of which nothing is stored. */
-  static start(context: ShipperContext, generation: string, from: { log: WalLog; segment: number }): WalShipper {
-    return new WalShipper(context, generation, beginning(from, undefined))
+  /** Begins with a segment of which nothing is stored. `newestSampleMs` is that of the generation before. */
+  static start(context: ShipperContext, generation: string, from: { log: WalLog; segment: number; newestSampleMs?: number | undefined }): WalShipper {
+    const { log, segment } = from
+    const shipper = new WalShipper(context, generation, beginning({ log, segment }, undefined))
+    shipper.newestSampleMs = from.newestSampleMs
+    return shipper
   }
 
   /**
@@ -115,8 +120,8 @@ export class WalShipper {
     if (decision.kind === 'new-generation' || prefix === undefined) return { reason: decision.kind === 'continue' ? `${nameOf(segment)} changed while it was read` : decision.reason, newestSampleMs: chain.newestSample }
     const parts = chain.pieces.filter((piece) => piece.segment === segment)
     const predecessor = parts[0]?.predecessor
-    if (predecessor !== undefined && (await leadsOn(predecessor, segments)) === false) return { reason: `${nameOf(predecessor.segment)} is not the one that was shipped`, newestSampleMs: chain.newestSample }
-    const state: LogState = { log, segment, offset, hash: prefix.hash, predecessor, identity: prefix.identity, last: prefix.last, parts }
+    if (predecessor !== undefined && (await leadsOn(predecessor, segments, segment)) === false) return { reason: `${nameOf(predecessor.segment)} is not the one that was shipped`, newestSampleMs: chain.newestSample }
+    const state: LogState = { log, segment, offset, hash: prefix.hash, predecessor, emptySince: segment, identity: prefix.identity, last: prefix.last, parts }
     const shipper = new WalShipper(context, generation.id, state)
     shipper.newestSampleMs = chain.newestSample ?? undefined
     return { shipper, finished: inSeveralParts(chain, { log, before: shipper.position.segment, pieces }) }
@@ -132,6 +137,11 @@ export class WalShipper {
     return offset > 0 ? segment : (predecessor?.segment ?? Math.max(0, segment - 1))
   }
 
+  /** Whether nothing of the generation is stored yet. */
+  get hasNothing(): boolean {
+    return this.#state.offset === 0 && this.#state.predecessor === undefined
+  }
+
   /** How the segment before the current one ended; undefined in the first one of a generation. */
   get predecessor(): SegmentEnd | undefined {
     return this.#state.predecessor
@@ -139,9 +149,9 @@ export class WalShipper {
 
   /** Whether the local log is still the one that was shipped. */
   async stillContinues(): Promise<boolean> {
-    const { segments } = await readLocalLog(this.#context.dataDir, this.#state.log)
-    const here = segments.find((segment) => segment.number === this.#state.segment)
-    return here !== undefined && (await this.#changed(here, segments)) === undefined && (await readTail(here.path, { offset: this.#state.offset, limitBytes: 0, before: this.#state.last })).continues
+    const local = await readLocalLog(this.#context.dataDir, this.#state.log)
+    const here = local.segments.find((segment) => segment.number === this.#state.segment)
+    return here !== undefined && (await this.#changed(here, local)) === undefined && (await readTail(here.path, { offset: this.#state.offset, limitBytes: 0, before: this.#state.last })).continues
   }
 
   /** Of the current segment; undefined when nothing of it is shipped. */
@@ -163,11 +173,12 @@ export class WalShipper {
     for (;;) {
       signal.throwIfAborted()
       const lookedAtMs = now().getTime()
-      const { segments } = await readLocalLog(dataDir, this.#state.log)
+      const local = await readLocalLog(dataDir, this.#state.log)
+      const { segments } = local
       growth[this.#state.log].look(segments, now().getTime())
       const here = segments.find((segment) => segment.number === this.#state.segment)
       if (here === undefined) return this.#missing(segments) ?? shipped
-      const changed = await this.#changed(here, segments)
+      const changed = await this.#changed(here, local)
       if (changed !== undefined) return this.#broken(changed)
       const following = segments.some((segment) => segment.number > here.number)
       const tail = await readTail(here.path, { offset: this.#state.offset, limitBytes: partBytes, before: this.#state.last })
@@ -221,10 +232,11 @@ export class WalShipper {
   }
 
   #finish(shipped: Shipped): void {
-    const { log, segment, offset, hash, predecessor, parts } = this.#state
+    const { log, segment, offset, hash, predecessor, emptySince, parts } = this.#state
     if (parts.length > 0) shipped.finished.push({ log, segment, predecessor, parts })
+    const next = beginning({ log, segment: segment + 1 }, { segment, length: offset, digest: hash.digest('hex') })
     // An empty segment leaves no piece that could be followed: the one after it follows the one before.
-    this.#state = beginning({ log, segment: segment + 1 }, offset === 0 ? predecessor : { segment, length: offset, digest: hash.digest('hex') })
+    this.#state = offset === 0 ? { ...next, predecessor, emptySince } : next
   }
 
   /** After a crash the server repairs such a segment while it starts: there is no hurry to give the stream up. */
@@ -242,21 +254,34 @@ export class WalShipper {
     return waiting ? undefined : this.#broken(`${nameOf(segment)} was removed before all of it was shipped`)
   }
 
-  /** A file that shrank or is another one is compared again from its start; of one that nothing was shipped of, the one before it. */
-  async #changed(here: LocalSegment, segments: readonly LocalSegment[]): Promise<string | undefined> {
+  /** A file that shrank or is another one is compared again from its start; of one that nothing was shipped of, what is before it. */
+  async #changed(here: LocalSegment, local: LocalLog): Promise<string | undefined> {
     const state = this.#state
+    const { segments } = local
     if (here.sizeBytes < state.offset) return `${nameOf(here.number)} shrank to ${here.sizeBytes} bytes, ${state.offset} were shipped`
     const { predecessor } = state
+    const another = this.hasNothing ? this.#beganElsewhere(here, local) : undefined
+    if (another !== undefined) return another
     if (state.offset === 0 && predecessor !== undefined) {
-      if ((await leadsOn(predecessor, segments)) !== true) return `${nameOf(predecessor.segment)} is gone or another one, so that nothing shows that ${nameOf(here.number)} follows what was shipped`
+      if ((await leadsOn(predecessor, segments, here.number)) !== true) return `${nameOf(predecessor.segment)} is gone or another one, so that nothing shows that ${nameOf(here.number)} follows what was shipped`
     } else if (state.identity !== here.identity && state.offset > 0) {
       const prefix = await hashPrefix(here.path, state.offset)
       if (prefix?.hash.digest('hex') !== state.hash.copy().digest('hex')) return `${nameOf(here.number)} was replaced by another file`
       // What a server logs after its log was repaired may begin as what it had logged there before.
-      if (predecessor !== undefined && (await leadsOn(predecessor, segments)) === false) return `${nameOf(predecessor.segment)} is not the one that was shipped`
+      if (predecessor !== undefined && (await leadsOn(predecessor, segments, here.number)) === false) return `${nameOf(predecessor.segment)} is not the one that was shipped`
     }
     state.identity = here.identity
     return undefined
+  }
+
+  /** Nothing that is stored shows whose log this is: it has to be the one that the generation began with, from its first segment on. */
+  #beganElsewhere(here: LocalSegment, local: LocalLog): string | undefined {
+    const { log, emptySince, identity } = this.#state
+    const first = firstToReplay(local)
+    if (log === 'wal' && first !== emptySince) return `the log begins with ${nameOf(first)} now, and nothing was shipped since ${nameOf(emptySince)}`
+    const filled = notEmpty(local.segments, { from: emptySince, before: here.number })
+    if (filled !== undefined) return `${nameOf(filled.number)} was empty and has ${filled.sizeBytes} bytes although another follows it`
+    return identity === undefined || identity === here.identity ? undefined : `${nameOf(here.number)} was replaced by another file`
   }
 
   #broken(reason: string): Broken {
@@ -265,18 +290,23 @@ export class WalShipper {
 }
 
 /**
- * Whether the local segment before is the one that was shipped; undefined when it is gone. A segment that another follows does not grow: a
- * longer one is of another history, however alike it begins.
+ * Whether the local segment before is the one that was shipped, with nothing in those between it and the follower; undefined when it is
+ * gone. A segment that another follows does not grow: a longer one is of another history, however alike it begins.
  */
-async function leadsOn(predecessor: SegmentEnd, segments: readonly LocalSegment[]): Promise<boolean | undefined> {
+async function leadsOn(predecessor: SegmentEnd, segments: readonly LocalSegment[], follower: number): Promise<boolean | undefined> {
+  if (notEmpty(segments, { from: predecessor.segment + 1, before: follower }) !== undefined) return false
   const before = segments.find(({ number }) => number === predecessor.segment)
   if (before === undefined || before.sizeBytes !== predecessor.length) return before && false
   const prefix = await hashPrefix(before.path, predecessor.length)
   return prefix && prefix.hash.digest('hex') === predecessor.digest
 }
 
+function notEmpty(segments: readonly LocalSegment[], among: { from: number; before: number }): LocalSegment | undefined {
+  return segments.find(({ number, sizeBytes }) => number >= among.from && number < among.before && sizeBytes > 0)
+}
+
 function beginning(from: { log: WalLog; segment: number }, predecessor: SegmentEnd | undefined): LogState {
-  return { ...from, offset: 0, hash: createHash('sha256'), predecessor, identity: undefined, last: Buffer.alloc(0), parts: [] }
+  return { ...from, offset: 0, hash: createHash('sha256'), predecessor, emptySince: from.segment, identity: undefined, last: Buffer.alloc(0), parts: [] }
 }
 
 /**
