@@ -3,10 +3,9 @@ import { type PromDrError, hasCode } from '../errors.ts'
 import type { Source } from '../domain/recovery-point.ts'
 import type { WalLog, WalPiece } from '../domain/wal-stream.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
-import { bytesBody } from '../stores/object-store.ts'
 import { createDocument, putDocument, readDocument, signalOf } from './documents.ts'
 import { sourceSchema } from './recovery-point-schema.ts'
-import { compressWal, packedBody } from './wal-compression.ts'
+import { packedBody, packedBytes } from './wal-compression.ts'
 import {
   checkpointFileName, checkpointPrefix, deletionsPrefix, generationKey, generationPrefix, heartbeatKey, isGenerationId,
   parsePieceKey, pieceKey, segmentTimesKey, walPrefix,
@@ -110,9 +109,9 @@ export async function listPieces(store: ObjectStore, instance: string, request: 
 /** Stores a stretch of a segment. @returns the piece as it is stored */
 export async function storePiece(store: ObjectStore, instance: string, request: { generation: string; piece: Omit<WalPiece, 'key' | 'storedBytes'>; bytes: Buffer } & Options): Promise<WalPiece> {
   const key = pieceKey(instance, request.generation, request.piece)
-  const packed = await compressWal(request.bytes)
-  await store.create(key, bytesBody(packed), signalOf(request))
-  return { ...request.piece, key, storedBytes: packed.length }
+  const body = await packedBytes(request.bytes)
+  await store.create(key, body, signalOf(request))
+  return { ...request.piece, key, storedBytes: body.sizeBytes }
 }
 
 /** A file of a checkpoint. `open` gives the same bytes each time. */

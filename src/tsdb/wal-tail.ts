@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { PromDrError } from '../errors.ts'
 import { dataFileError } from './file-errors.ts'
+import { ReusedBuffer } from './reused-buffer.ts'
 import { fileIdentity } from './wal-source.ts'
 import { scanRecord } from './wal/scan-record.ts'
 import { SegmentReader } from './wal/segment-reader.ts'
@@ -15,7 +16,7 @@ export interface TailStretch {
 }
 
 export interface Tail {
-  /** The bytes of all stretches, from the offset that was asked for on. */
+  /** The bytes of all stretches, from the offset that was asked for on. In memory that was given they last until it is read into again. */
   bytes: Buffer
   stretches: TailStretch[]
   /** Where the last stretch ends. */
@@ -47,16 +48,18 @@ export const comparedBytes = 64 * 1024
 const readBytes = 1024 * 1024
 /** Beyond the limit, where a record is longer than that. */
 const leastReadBytes = 64 * 1024
+/** Of all readings: a record is looked at and done with. */
+const unpacked = new ReusedBuffer()
 
 /**
  * Reads what has been added to a segment since `offset`, a record's end: up to about `limitBytes`, more when one record is
  * longer. Every record is checked and decoded before its bytes are given away. Deletions end up in stretches of their own, so that the
  * moment they were made is known as exactly as the reading allows. A record that is not complete yet waits. Damage ends the
  * reading; what is before it is good. `before` is what lay directly before the offset when it was read: a file that was written
- * anew in its place is found by it.
+ * anew in its place is found by it. `memory` is what the bytes are read into.
  */
-export async function readTail(path: string, request: { offset: number; limitBytes: number; before?: Buffer }): Promise<Tail> {
-  const { offset, limitBytes, before = Buffer.alloc(0) } = request
+export async function readTail(path: string, request: { offset: number; limitBytes: number; before?: Buffer; memory?: ReusedBuffer }): Promise<Tail> {
+  const { offset, limitBytes, before = Buffer.alloc(0), memory = new ReusedBuffer() } = request
   const handle = await open(path, 'r').catch((error: unknown) => {
     throw dataFileError(error, path)
   })
@@ -69,14 +72,14 @@ export async function readTail(path: string, request: { offset: number; limitByt
     if (size < offset || compared < before.length || !window.equals(before)) return { bytes: Buffer.alloc(0), stretches: [], end: offset, reachedEnd: false, sizeBytes: size, damage: undefined, unknown: [], identity, continues: false }
     const reader = new SegmentReader(path, { start: offset })
     const collector = new StretchCollector(offset)
-    const pieces: Buffer[] = []
+    memory.begin(Math.min(size - offset, limitBytes))
     let at = offset
     let damage: PromDrError | undefined
     while (at < size && (reader.settledEnd === offset || at - offset < limitBytes)) {
-      const buffer = Buffer.allocUnsafe(Math.min(readBytes, size - at, Math.max(leastReadBytes, limitBytes - (at - offset))))
+      const length = Math.min(readBytes, size - at, Math.max(leastReadBytes, limitBytes - (at - offset)))
+      const buffer = memory.range(at - offset, at - offset + length)
       const { bytesRead } = await handle.read(buffer, 0, buffer.length, at)
       if (bytesRead === 0) break
-      pieces.push(buffer.subarray(0, bytesRead))
       at += bytesRead
       try {
         reader.push(buffer.subarray(0, bytesRead), (record) => collector.take(record))
@@ -87,7 +90,7 @@ export async function readTail(path: string, request: { offset: number; limitByt
       }
     }
     const end = damage === undefined ? collector.finish(reader.settledEnd) : collector.finish(collector.end)
-    return { bytes: Buffer.concat(pieces).subarray(0, end - offset), stretches: collector.stretches, end, reachedEnd: at >= size && damage === undefined, sizeBytes: size, damage, unknown: collector.unknown.found, identity, continues: true }
+    return { bytes: memory.range(0, end - offset), stretches: collector.stretches, end, reachedEnd: at >= size && damage === undefined, sizeBytes: size, damage, unknown: collector.unknown.found, identity, continues: true }
   } finally {
     await handle.close()
   }
@@ -143,7 +146,7 @@ class StretchCollector {
   }
 
   take(record: Parameters<Parameters<SegmentReader['push']>[1]>[0]): void {
-    const { type, code, minTimestampMs, maxTimestampMs } = scanRecord(record.content(), record)
+    const { type, code, minTimestampMs, maxTimestampMs } = scanRecord(record.lentContent(unpacked), record)
     if (type === 'unknown' && code !== undefined) this.unknown.add(code, record.startOffset)
     const deletion = type === 'tombstones'
     if (deletion) this.#close(this.end)

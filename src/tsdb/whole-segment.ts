@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { PromDrError, systemCode } from '../errors.ts'
 import { dataFileError } from './file-errors.ts'
+import { ReusedBuffer } from './reused-buffer.ts'
 import { type UnknownRecord, UnknownRecords } from './wal-tail.ts'
 import { scanRecord } from './wal/scan-record.ts'
 import { SegmentReader } from './wal/segment-reader.ts'
 
-const readBytes = 1024 * 1024
+const readBytes = 256 * 1024
 
 export interface Pacing {
   /** Called for every piece. */
@@ -28,12 +29,13 @@ export interface WholeSegment {
 export async function checkWholeSegment(path: string, { rest }: Pacing = {}): Promise<WholeSegment> {
   const hash = createHash('sha256')
   const reader = new SegmentReader(path)
+  const unpacked = new ReusedBuffer()
   const unknown = new UnknownRecords()
   for await (const piece of piecesOf(path)) {
     await rest?.()
     hash.update(piece)
     reader.push(piece, (record) => {
-      const { type, code } = scanRecord(record.content(), record)
+      const { type, code } = scanRecord(record.lentContent(unpacked), record)
       if (type === 'unknown' && code !== undefined) unknown.add(code, record.startOffset)
     })
   }
@@ -42,7 +44,10 @@ export async function checkWholeSegment(path: string, { rest }: Pacing = {}): Pr
   return { sizeBytes, digest: hash.digest('hex'), unknown: unknown.found }
 }
 
-/** The bytes that were checked. @throws CONTENTION when they are others by now; DATA_DIR_UNREADABLE when the file is gone */
+/**
+ * The bytes that were checked; the memory of a piece is used again when the next is asked for.
+ * @throws CONTENTION when they are others by now; DATA_DIR_UNREADABLE when the file is gone
+ */
 export async function* readCheckedSegment(path: string, { digest, rest }: Pick<WholeSegment, 'digest'> & Pacing): AsyncGenerator<Buffer> {
   const hash = createHash('sha256')
   for await (const piece of piecesOf(path)) {
@@ -53,11 +58,20 @@ export async function* readCheckedSegment(path: string, { digest, rest }: Pick<W
   if (hash.digest('hex') !== digest) throw new PromDrError('CONTENTION', `${path} changed while it was read`)
 }
 
+/** Always in the same memory. */
 async function* piecesOf(path: string): AsyncGenerator<Buffer> {
+  const failed = (error: unknown) => {
+    throw systemCode(error) === undefined ? error : dataFileError(error, path)
+  }
+  const handle = await open(path, 'r').catch(failed)
   try {
-    for await (const piece of createReadStream(path, { highWaterMark: readBytes })) yield piece as Buffer
-  } catch (error) {
-    if (systemCode(error) === undefined) throw error
-    throw dataFileError(error, path)
+    const memory = Buffer.allocUnsafeSlow(readBytes)
+    for (;;) {
+      const { bytesRead } = await handle.read(memory, 0, readBytes).catch(failed)
+      if (bytesRead === 0) return
+      yield memory.subarray(0, bytesRead)
+    }
+  } finally {
+    await handle.close()
   }
 }

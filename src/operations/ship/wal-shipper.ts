@@ -6,6 +6,7 @@ import type { Source } from '../../domain/recovery-point.ts'
 import type { PromDrError } from '../../errors.ts'
 import { type Generation, createGeneration, generationVersion, listPieces, readCheckpoints, storePiece } from '../../repository/wal-stream.ts'
 import type { ObjectStore } from '../../stores/object-store.ts'
+import { ReusedBuffer } from '../../tsdb/reused-buffer.ts'
 import { type LocalLog, type LocalSegment, firstToReplay, readLocalLog } from '../../tsdb/wal-source.ts'
 import { type Tail, type UnknownRecord, hashPrefix, lastOf, readTail } from '../../tsdb/wal-tail.ts'
 import type { LogGrowth } from './log-growth.ts'
@@ -84,6 +85,8 @@ export class WalShipper {
   /** When the log was last seen to end where the stream does. */
   seenAtMs: number | undefined
   #tornSinceMs: number | undefined
+  /** For what is read and shipped next. */
+  readonly #memory = new ReusedBuffer()
 
   private constructor(context: ShipperContext, generation: string, state: LogState) {
     this.#context = context
@@ -181,7 +184,7 @@ export class WalShipper {
       const changed = await this.#changed(here, local)
       if (changed !== undefined) return this.#broken(changed)
       const following = segments.some((segment) => segment.number > here.number)
-      const tail = await readTail(here.path, { offset: this.#state.offset, limitBytes: partBytes, before: this.#state.last })
+      const tail = await readTail(here.path, { offset: this.#state.offset, limitBytes: partBytes, before: this.#state.last, memory: this.#memory })
       // Another file took the name since it was listed: it is compared from its start.
       if (tail.identity !== this.#state.identity) continue
       if (!tail.continues) return this.#broken(`${nameOf(here.number)} was written anew: what lies before byte ${this.#state.offset} is not what was shipped`)

@@ -1,6 +1,8 @@
 import { compressSync, uncompressSync } from 'snappy'
 import { PromDrError } from '../../errors.ts'
+import type { ReusedBuffer } from '../reused-buffer.ts'
 import type { Compression } from './format.ts'
+import { unpackBlock } from './snappy-block.ts'
 import { compressZstd, decompressZstd } from './zstd.ts'
 
 /** A snappy element makes at most 64 bytes of 3. */
@@ -16,9 +18,18 @@ export function decompress(compression: Compression, stored: Uint8Array, maxByte
   // As Prometheus has it: a record without bytes is one, whatever its flags say.
   if (compression === 'none' || stored.length === 0) return stored
   if (compression === 'zstd') return decompressZstd(stored, maxBytes)
-  const claimedBytes = claimedSnappyBytes(stored)
-  if (claimedBytes > maxBytes || claimedBytes > stored.length * maxSnappyRatio) throw new Error(`it claims to unpack to ${claimedBytes} bytes`)
+  checkClaim(stored, maxBytes)
   return uncompressSync(stored, copied) as Buffer
+}
+
+/** As `decompress`, for who looks at one record after the other and keeps none: where it can be, in memory that the next one takes. */
+export function decompressInto(memory: ReusedBuffer, compression: Compression, { stored, maxBytes }: { stored: Uint8Array; maxBytes: number }): Uint8Array {
+  if (compression !== 'snappy' || stored.length === 0) return decompress(compression, stored, maxBytes)
+  const claimedBytes = checkClaim(stored, maxBytes)
+  memory.begin(claimedBytes)
+  const content = memory.range(0, claimedBytes)
+  unpackBlock(stored, content)
+  return content
 }
 
 /**
@@ -32,6 +43,12 @@ export function compress(compression: Compression, content: Uint8Array): Uint8Ar
   }
   const packed = compression === 'zstd' ? compressZstd!(content) : compressSync(content, copied)
   return packed.length < content.length ? packed : undefined
+}
+
+function checkClaim(stored: Uint8Array, maxBytes: number): number {
+  const claimedBytes = claimedSnappyBytes(stored)
+  if (claimedBytes > maxBytes || claimedBytes > stored.length * maxSnappyRatio) throw new Error(`it claims to unpack to ${claimedBytes} bytes`)
+  return claimedBytes
 }
 
 /** The uvarint that a snappy block starts with. */

@@ -1,4 +1,5 @@
-import { decompress } from './compression.ts'
+import type { ReusedBuffer } from '../reused-buffer.ts'
+import { decompress, decompressInto } from './compression.ts'
 import type { Compression } from './format.ts'
 import { type RecordPosition, walDamage } from './wal-damage.ts'
 
@@ -29,13 +30,18 @@ export class FramedRecord implements RecordPosition {
 
   /** The record, unpacked when first asked for. @throws DAMAGED when it cannot be */
   content(): Uint8Array {
-    this.#content ??= this.#unpack()
+    this.#content ??= this.#unpack(() => decompress(this.compression, this.stored, this.#maxBytes))
     return this.#content
   }
 
-  #unpack(): Uint8Array {
+  /** The record as it is for now: until the memory is used for the next. @throws DAMAGED when it cannot be unpacked */
+  lentContent(memory: ReusedBuffer): Uint8Array {
+    return this.#unpack(() => decompressInto(memory, this.compression, { stored: this.stored, maxBytes: this.#maxBytes }))
+  }
+
+  #unpack(unpack: () => Uint8Array): Uint8Array {
     try {
-      return decompress(this.compression, this.stored, this.#maxBytes)
+      return unpack()
     } catch (error) {
       throw walDamage(this.file, this.startOffset, `a ${this.compression} record cannot be unpacked: ${error instanceof Error ? error.message : String(error)}`)
     }
