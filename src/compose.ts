@@ -37,6 +37,7 @@ import { isDeadHere, ownerNames, ownerNumbers, thisProcess } from './system/mach
 import { stepBack } from './system/priority.ts'
 import { writeNewFile } from './system/new-file.ts'
 import { processesUsing } from './system/open-files.ts'
+import { keepYoungGenerationSmall } from './system/young-generation.ts'
 
 /** What a run of the program hands to its operations. */
 export interface Surroundings {
@@ -78,6 +79,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     archive: async (request) => archive({ ...shared, instance: config.instance, prometheus, dataDir, repositories: await repositories(), components, self, isDead, ownerNames, timezone: config.backup.timezone }, request),
     ship: async (request) => {
       stepBack(config.ship.niceness)
+      keepYoungGenerationSmall()
       return ship({
         instance: config.instance, prometheus, dataDir, repositories: await repositories(), settings: config.ship, self, isDead, ownerNames, cpuLimit: createCpuLimit({ cores: config.ship.cpuCores, clock }), clock, logger, signal,
         backUp: config.ship.backupAfterGap ? ({ repositories: names, signal: until }) => backUp({ head: 'always', adopt: false, repositories: names }, until) : undefined,
