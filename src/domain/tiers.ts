@@ -65,6 +65,7 @@ function localParts(atMs: number, timezone: string): LocalParts {
 }
 
 function readLocalParts(atMs: number, timezone: string): LocalParts {
+  if (timezone === 'UTC') return utcParts(atMs)
   let format = formats.get(timezone)
   if (format === undefined) {
     format = new Intl.DateTimeFormat('en-GB', {
@@ -75,6 +76,12 @@ function readLocalParts(atMs: number, timezone: string): LocalParts {
   const parts = new Map(format.formatToParts(atMs).map((part) => [part.type, part.value]))
   const part = (name: Intl.DateTimeFormatPartTypes) => parts.get(name) ?? ''
   return { year: part('year'), month: part('month'), day: part('day'), hour: part('hour'), offset: part('timeZoneName').replace('GMT', '') }
+}
+
+/** As the format gives them: making the first one of a process reads megabytes of locales, longer than most of what a backup does. */
+function utcParts(atMs: number): LocalParts {
+  const [year = '', month = '', day = '', hour = ''] = new Date(atMs).toISOString().split(/[-T:]/)
+  return { year, month, day, hour, offset: '+00:00' }
 }
 
 /** ISO 8601: weeks start on Monday, and week 1 has the year's first Thursday. */

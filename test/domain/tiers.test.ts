@@ -51,6 +51,12 @@ describe('the tiers of a recovery point', () => {
   })
 })
 
+test('periods in UTC are those that the database of time zones gives', () => {
+  fc.assert(fc.property(fc.integer({ min: at('1971-01-01T00:00:00Z'), max: at('2199-12-31T23:59:59Z') }), fc.constantFrom(...tiers), (ms, tier) => {
+    expect(periodOf(tier, ms, 'UTC')).toBe(periodOf(tier, ms, 'Etc/UTC'))
+  }))
+})
+
 describe('hours', () => {
   test('the hour that a clock change repeats counts as two', () => {
     const summer = periodOf('hourly', at('2026-10-25T00:30:00Z'), 'Europe/Berlin')
