@@ -70,13 +70,13 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     scratch: { parent: tmpdir(), self, isDead },
     places: new Map(config.repositories.map(({ name, url: repositoryUrl, s3 }) => [name, { url: repositoryUrl, ...(s3 && { s3 }) }])),
   }
-  const backUp = async (request: BackupRequest, until = signal) => backup({
-    ...shared, signal: until, instance: config.instance, prometheus, dataDir, repositories: await repositories(), components, self, isDead, ownerNames, answersFor: config.encryption.data ? encryption.encryption : undefined,
+  const backUp = (request: BackupRequest, until = signal) => backup({
+    ...shared, signal: until, instance: config.instance, prometheus, dataDir, repositories, components, self, isDead, ownerNames, answersFor: config.encryption.data ? encryption.encryption : undefined,
     settings: { compactedSpanMs: config.backup.compactedSpan, timezone: config.backup.timezone, knownAnswers: config.backup.knownAnswers, filesAtOnce },
   }, request)
   return {
     backup: (request) => backUp(request),
-    archive: async (request) => archive({ ...shared, instance: config.instance, prometheus, dataDir, repositories: await repositories(), components, self, isDead, ownerNames, timezone: config.backup.timezone }, request),
+    archive: (request) => archive({ ...shared, instance: config.instance, prometheus, dataDir, repositories, components, self, isDead, ownerNames, timezone: config.backup.timezone }, request),
     ship: async (request) => {
       stepBack(config.ship.niceness)
       keepYoungGenerationSmall()

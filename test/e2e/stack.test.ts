@@ -28,7 +28,7 @@ const signal = new AbortController().signal
 
 function archiving(server: TestPrometheus, store: ObjectStore, components: ComponentsContext) {
   return archive({
-    instance: 'prom-a', prometheus: server.api, dataDir: undefined, repositories: [{ name: 'primary', store }], components, self, isDead, ownerNames, timezone: 'UTC',
+    instance: 'prom-a', prometheus: server.api, dataDir: undefined, repositories: async () => [{ name: 'primary', store }], components, self, isDead, ownerNames, timezone: 'UTC',
     clock: systemClock, logger: silentLogger, signal,
   }, { adopt: false, repositories: [] })
 }

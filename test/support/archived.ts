@@ -29,7 +29,7 @@ export async function knownRepository(store: ObjectStore = createMemoryStore()):
 export function makeArchive(stores: ObjectStore | readonly NamedStore[], components: ComponentsContext, more: { signal?: AbortSignal; self?: typeof self } = {}): Promise<ArchiveReport> {
   const repositories = 'url' in stores ? [{ name: 'primary', store: stores }] : stores
   return archive({
-    instance: 'prom-a', prometheus, repositories, components, self: more.self ?? self, ownerNames, isDead: (other) => isDeadHere(other, self), timezone: 'UTC',
+    instance: 'prom-a', prometheus, repositories: async () => repositories, components, self: more.self ?? self, ownerNames, isDead: (other) => isDeadHere(other, self), timezone: 'UTC',
     clock: systemClock, logger: silentLogger, signal: more.signal ?? new AbortController().signal, dataDir: undefined,
   }, { adopt: false, repositories: [] })
 }

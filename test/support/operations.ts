@@ -34,7 +34,7 @@ export function operationsOn(prometheus: PrometheusApi, stores: ObjectStore | re
   const { settings, localVersion, opening, ...others } = overrides
   const self = thisProcess()
   const context: BackupContext = {
-    instance: 'prom-a', prometheus, repositories, self, ownerNames,
+    instance: 'prom-a', prometheus, repositories: async () => repositories, self, ownerNames,
     isDead: (other) => isDeadHere(other, self),
     clock: systemClock, logger: silentLogger, progress: noProgress, signal: new AbortController().signal,
     settings: { timezone: 'UTC', knownAnswers: { series: 10, samplesPerSeries: 20, queries: [] }, filesAtOnce: 4, ...settings },

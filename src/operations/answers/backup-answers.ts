@@ -18,8 +18,7 @@ const nothing: CollectedAnswers = { answers: noKnownAnswers, problems: [] }
 export async function readKnownAnswers(context: BackupContext, { facts, request }: { facts: ServerFacts; request: BackupRequest }): Promise<CollectedAnswers> {
   const { series, samplesPerSeries, queries } = context.settings.knownAnswers
   if (series === 0 && queries.length === 0) return nothing
-  const status = await context.prometheus.tsdbStatus({ signal: context.signal })
-  const blocks = await readLiveBlockRanges(facts.dataDir)
+  const [status, blocks] = await Promise.all([context.prometheus.tsdbStatus({ signal: context.signal }), readLiveBlockRanges(facts.dataDir)])
   const newestBlockMs = Math.max(...blocks.map((block) => block.maxTime - 1), Number.NEGATIVE_INFINITY)
   const newestMs = request.head === 'never' ? newestBlockMs : Math.max(newestBlockMs, status.headMaxTime ?? Number.NEGATIVE_INFINITY)
   if (!Number.isFinite(newestMs)) return nothing

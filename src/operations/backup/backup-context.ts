@@ -27,7 +27,8 @@ export interface BackupContext {
   instance: string
   prometheus: PrometheusApi
   dataDir?: string | undefined
-  repositories: readonly NamedStore[]
+  /** Opened when they are first asked for: the server is asked before. */
+  repositories(): Promise<readonly NamedStore[]>
   /** Absent where only the TSDB is backed up. */
   components?: ComponentsContext | undefined
   /** For whom known answers are sealed; absent where they stand in the clear. */

@@ -26,10 +26,10 @@ export interface ParticipantRequest {
   failed: Map<string, unknown>
 }
 
-/** Leases are taken in all repositories before anything is asked for that costs the server. @throws the first repository's error when all fail */
+/** Leases are taken in all repositories before a snapshot is asked for or a component's own program runs. @throws the first repository's error when all fail */
 export async function openParticipants(context: ParticipantContext, request: ParticipantRequest): Promise<Participant[]> {
   const { instance, self, signal } = context
-  const chosen = chooseRepositories(context.repositories, request.repositories)
+  const chosen = chooseRepositories(await context.repositories(), request.repositories)
   const opened = await Promise.all(chosen.map(async ({ name, store, tiering }): Promise<Participant | undefined> => {
     try {
       await readOrCreateFormat(store, context.clock.now(), { recipients: context.components?.encryption?.recipients, signal })

@@ -25,7 +25,7 @@ export interface BackedUp {
 }
 
 /** What a backup that reached at least one repository answers. */
-export function summarizeBackup(run: BackedUp): BackupReport {
+export async function summarizeBackup(run: BackedUp): Promise<BackupReport> {
   const { context, facts, failed, outcomes, answers } = run
   const [first] = outcomes.values()
   const point = (first as StoreOutcome).point
@@ -54,7 +54,7 @@ export function summarizeBackup(run: BackedUp): BackupReport {
     reusedBytes: sum((outcome) => outcome.reusedBytes),
     durationMs: run.watch.totalMs(),
     stages: run.watch.stages,
-    repositories: chooseRepositories(context.repositories, run.request.repositories).map(({ name, store }) => repositoryOutcome({ name, store }, outcomes.get(name), failed.get(name))),
+    repositories: chooseRepositories(await context.repositories(), run.request.repositories).map(({ name, store }) => repositoryOutcome({ name, store }, outcomes.get(name), failed.get(name))),
     damagedAtSource: run.damagedAtSource,
     warnings,
   }

@@ -16,10 +16,11 @@ import { type ServerFacts, readServerFacts, requireSnapshots } from './backup-so
 import { summarizeBackup } from './backup-summary.ts'
 import { streamCoversHead } from './head-coverage.ts'
 import { type Collection, withCollection } from '../components/collect-components.ts'
-import { confirmKnownAnswers } from '../answers/known-answers.ts'
+import { type CollectedAnswers, confirmKnownAnswers } from '../answers/known-answers.ts'
 import { type SnapshotBlock, measureNewestSample, readSnapshotBlocks } from './snapshot-block.ts'
 import { newestInOrderMs } from '../ship/ship-checkpoint.ts'
 import { SourceCheck } from './source-check.ts'
+import { meanwhile } from '../meanwhile.ts'
 import { Stopwatch } from '../stopwatch.ts'
 
 export { type BackupContext, type NamedStore, chooseRepositories } from './backup-context.ts'
@@ -40,35 +41,28 @@ interface Run {
  * in the report. @throws the first repository's error when all fail, and whatever goes wrong before storing begins
  */
 export async function backup(context: BackupContext, request: BackupRequest): Promise<BackupReport> {
-  const { clock } = context
+  const { clock, signal } = context
   const watch = new Stopwatch(clock)
   const startedAtMs = clock.now().getTime()
   const failed = new Map<string, unknown>()
   const facts = await watch.time('ask the server', () => readServerFacts({ ...context, configuredDataDir: context.dataDir, hostname: context.self.hostname }))
   await requireSnapshots(facts, context.prometheus.url)
-  const participants = await watch.time('open repositories', () => openParticipants(context, { ...request, failed, identityFor: async () => ({ hostname: facts.source.hostname, dataDir: facts.source.dataDir, externalLabels: facts.source.externalLabels }) }))
-  const stopKeeping = keepLeases(context, participants)
-  try {
-    const dead = await removeDeadSnapshots(facts.dataDir, context.isDead)
-    for (const name of dead.removed) context.logger.warn({ name }, 'removed the snapshot of a backup that was killed')
-    const run = { context, request, facts, watch, participants, failed, startedAtMs }
-    const asking = askFirst(run)
-    // It is told where it is waited for.
-    asking.catch(() => undefined)
+  const { hostname, dataDir, externalLabels } = facts.source
+  const ask = (signal: AbortSignal) => watch.time('read known answers', () => readKnownAnswers({ ...context, signal }, { facts, request }))
+  return meanwhile(signal, ask, async (asked) => {
+    const participants = await watch.time('open repositories', () => openParticipants(context, { ...request, failed, identityFor: async () => ({ hostname, dataDir, externalLabels }) }))
+    const stopKeeping = keepLeases(context, participants)
     try {
-      // Before the snapshot: a restore to the moment of the recovery point must not bring back what was configured after it.
-      return await withCollection({ ...context, watch }, async (collection) => {
-        const made = await makeRecoveryPoint({ ...run, collection }, await asking)
-        await dead.forget()
-        return summarizeBackup({ context, request, facts, watch, failed, collection, ...made, warnings: [...dead.warnings, ...made.warnings] })
-      })
+      const dead = await removeDeadSnapshots(facts.dataDir, context.isDead)
+      for (const name of dead.removed) context.logger.warn({ name }, 'removed the snapshot of a backup that was killed')
+      const made = await makeRecoveryPoint({ context, request, facts, watch, participants, failed, startedAtMs }, asked)
+      await dead.forget()
+      return await summarizeBackup({ context, request, facts, watch, failed, ...made, warnings: [...dead.warnings, ...made.warnings] })
     } finally {
-      await asking.catch(() => undefined)
+      stopKeeping()
+      await Promise.all(participants.map((participant) => releaseQuietly(context, participant)))
     }
-  } finally {
-    stopKeeping()
-    for (const participant of participants) await releaseQuietly(context, participant)
-  }
+  })
 }
 
 interface HeadInStream {
@@ -76,40 +70,31 @@ interface HeadInStream {
   generations: Map<string, string>
 }
 
-interface Asked {
-  answers: KnownAnswers
-  problems: string[]
-  inStream: HeadInStream | undefined
-}
-
-/** What is asked of the server and the repositories before the snapshot, while components are collected. */
-async function askFirst(run: Omit<Run, 'collection'>): Promise<Asked> {
-  const { context, request, watch } = run
-  const [{ answers, problems }, inStream] = await Promise.all([
-    watch.time('read known answers', () => readKnownAnswers(context, run)),
-    request.head === 'auto' ? watch.time('look at the shipped WAL', () => generationWithHead(run)) : undefined,
-  ])
-  return { answers, problems, inStream }
-}
-
-/** While the server writes the snapshot, the repositories are read. */
-async function makeRecoveryPoint(run: Run, asked: Asked) {
-  const { context, participants } = run
+/** The repositories are read while components are collected, the server is asked, and it writes the snapshot. */
+async function makeRecoveryPoint(run: Omit<Run, 'collection'>, asked: Promise<CollectedAnswers>) {
+  const { context, request, watch, participants } = run
   const { instance, clock, settings } = context
   const over = new AbortController()
   const signal = AbortSignal.any([context.signal, over.signal])
   const ahead = new Map(participants.map(({ name, store }) => [name, readAhead({ store, instance, createdAt: clock.now().getTime(), timezone: settings.timezone, signal })]))
   // Told where each repository stores.
   for (const reading of ahead.values()) reading.catch(() => undefined)
+  const lookAtStream = async (signal: AbortSignal) => (request.head === 'auto' ? watch.time('look at the shipped WAL', () => generationWithHead(run, signal)) : undefined)
   try {
-    return await storeSnapshot(run, { ...asked, ahead })
+    return await meanwhile(context.signal, lookAtStream, (inStream) =>
+      // Before the snapshot: a restore to the moment of the recovery point must not bring back what was configured after it.
+      withCollection({ ...context, watch }, async (collection) => storeSnapshot({ ...run, collection }, { ...(await asked), inStream: await inStream, ahead })))
   } finally {
     over.abort()
   }
 }
 
+interface BeforeSnapshot extends CollectedAnswers, Pick<Made, 'ahead'> {
+  inStream: HeadInStream | undefined
+}
+
 /** Whatever happens, the snapshot is gone when this ends. */
-async function storeSnapshot(run: Run, { answers, problems, inStream, ahead }: Asked & Pick<Made, 'ahead'>) {
+async function storeSnapshot(run: Run, { answers, problems, inStream, ahead }: BeforeSnapshot) {
   const { context, facts, watch } = run
   const skipHead = run.request.head === 'never' || inStream !== undefined
   const snapshot = await watch.time('snapshot', () => takeSnapshot({ ...context, dataDir: facts.dataDir, skipHead }))
@@ -123,16 +108,16 @@ async function storeSnapshot(run: Run, { answers, problems, inStream, ahead }: A
     const confirmed = await watch.time('confirm known answers', () => confirmKnownAnswers(context.prometheus, answers, { externalLabels: facts.source.externalLabels, coveredUntilMs, signal: context.signal }))
     const check = new SourceCheck()
     const outcomes = await watch.time('store', () => storeEverywhere(run, { createdAt, blocks, damaged, head, maxTime, answers: confirmed, check, ahead }))
-    return { outcomes, answers: confirmed, damagedAtSource: [...damaged, ...check.findings(all)], warnings: [...problems, ...snapshot.warnings] }
+    return { outcomes, collection: run.collection, answers: confirmed, damagedAtSource: [...damaged, ...check.findings(all)], warnings: [...problems, ...snapshot.warnings] }
   } finally {
     await watch.time('remove snapshot', () => snapshot.remove())
   }
 }
 
 /** Where every repository has the log of what is in memory, by its own positions, the snapshot need not write it: the generation in each. */
-async function generationWithHead(run: Omit<Run, 'collection'>): Promise<HeadInStream | undefined> {
+async function generationWithHead(run: Omit<Run, 'collection'>, signal: AbortSignal): Promise<HeadInStream | undefined> {
   const { context, facts, participants } = run
-  const { instance, self, clock, settings, signal } = context
+  const { instance, self, clock, settings } = context
   const bound = await newestInOrderMs(facts.dataDir)
   const generations = new Map<string, string>()
   for (const participant of participants) {

@@ -44,7 +44,7 @@ export async function archive(context: ArchiveContext, request: ArchiveVerbReque
       })))
       const [first] = outcomes.values()
       if (first === undefined) throw firstOf(failed)
-      const repositories = chooseRepositories(context.repositories, request.repositories).map(({ name, store }) => outcomeOf({ name, url: store.url }, outcomes.get(name), failed.get(name)))
+      const repositories = chooseRepositories(await context.repositories(), request.repositories).map(({ name, store }) => outcomeOf({ name, url: store.url }, outcomes.get(name), failed.get(name)))
       return {
         recoveryPoint: { id, instance, createdAt: createdAt.toISOString(), archives: first.archives, tiers: first.point.tiers, bytes: recoveryPointBytes(first.point) },
         failedComponents: failedOf({ collection, outcomes }),

@@ -65,6 +65,26 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('backups and their re
     expect(await on(plain).backup()).toMatchObject({ repositories: [{ ok: true }] })
   })
 
+  it('ask the server while repositories are opened, and end that when they refuse', async () => {
+    const plain = createMemoryStore()
+    await on(plain).backup()
+    let asking = false
+    let ended = false
+    const silent = { ...server.api, async tsdbStatus({ signal }: Parameters<typeof server.api.tsdbStatus>[0] = {}) {
+      asking = true
+      await new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve()))
+      ended = true
+      throw new PromDrError('INTERRUPTED', 'nobody waits for it')
+    } }
+    const patient: ObjectStore = { ...plain, async get(key, options) {
+      await waitFor(async () => asking, { what: 'the server being asked' })
+      return plain.get(key, options)
+    } }
+    const stranger = operationsOn(silent, patient, { settings: { knownAnswers: { series: 5, samplesPerSeries: 5, queries: [] } }, self: { ...thisProcess(), machineId: 'f'.repeat(32) } })
+    expect(await rejectionOf(stranger.backup())).toMatchObject({ code: 'INSTANCE_TAKEN' })
+    expect(ended).toBe(true)
+  })
+
   it('read what is stored while the server writes its snapshot', async () => {
     const plain = createMemoryStore()
     await on(plain).backup()
