@@ -69,7 +69,7 @@ export async function backUp(store: ObjectStore, backup: FakeBackup): Promise<St
     const ahead = Promise.resolve(await readAhead({ store, instance, createdAt: point.createdAt, timezone: 'UTC', signal }))
     return await storeRecoveryPoint({
       store, ahead, lease, point, startedAtMs, tiering: backup.tiering,
-      blocks: backup.blocks, damaged: [], head: backup.head, check: (backup.check ?? new SourceCheck()) as SourceCheck, collection: backup.collection ?? { collected: [], failed: [], warnings: [], inTurn: pLimit(1) }, place: undefined,
+      blocks: backup.blocks, damaged: [], head: backup.head, check: (backup.check ?? new SourceCheck()) as SourceCheck, collection: backup.collection ?? { collected: [], failed: [], warnings: [], findings: Promise.resolve([]), inTurn: pLimit(1) }, place: undefined,
       compactedSpanMs: 24 * hourMs, timezone: 'UTC', now: () => clock.now(), sleep: (durationMs: number) => clock.sleep(durationMs, signal),
       limit: pLimit(2), progress: noProgress, logger: silentLogger, signal,
     })

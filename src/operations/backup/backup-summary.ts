@@ -31,7 +31,7 @@ export async function summarizeBackup(run: BackedUp): Promise<BackupReport> {
   const point = (first as StoreOutcome).point
   const blocks = point.head.kind === 'block' ? [...point.blocks, point.head.block] : point.blocks
   const sum = (pick: (outcome: StoreOutcome) => number) => [...outcomes.values()].reduce((total, outcome) => total + pick(outcome), 0)
-  const warnings = [...new Set([...run.warnings, ...run.collection.warnings, ...[...outcomes.values()].flatMap((outcome) => outcome.warnings)])]
+  const warnings = [...new Set([...run.warnings, ...[...outcomes.values()].flatMap((outcome) => outcome.warnings)])]
   if (facts.outOfOrderWindowMs > 0) warnings.push('out-of-order ingestion is on: out-of-order samples that are still in memory are in no snapshot, so they are not in this recovery point')
   if (point.head.kind === 'omitted') warnings.push('the head was left out (--head never): samples newer than the newest block are not in this recovery point')
   return {

@@ -83,7 +83,10 @@ async function makeRecoveryPoint(run: Omit<Run, 'collection'>, asked: Promise<Co
   try {
     return await meanwhile(context.signal, lookAtStream, (inStream) =>
       // Before the snapshot: a restore to the moment of the recovery point must not bring back what was configured after it.
-      withCollection({ ...context, watch }, async (collection) => storeSnapshot({ ...run, collection }, { ...(await asked), inStream: await inStream, ahead })))
+      withCollection({ ...context, watch }, async (collection) => {
+        const made = await storeSnapshot({ ...run, collection }, { ...(await asked), inStream: await inStream, ahead })
+        return { ...made, collection, warnings: [...made.warnings, ...collection.warnings, ...(await collection.findings)] }
+      }))
   } finally {
     over.abort()
   }
@@ -101,14 +104,14 @@ async function storeSnapshot(run: Run, { answers, problems, inStream, ahead }: B
   try {
     const createdAt = context.clock.now()
     const { blocks: all, damaged } = await readSnapshotBlocks(snapshot.path)
-    const maxTime = await measureNewestSample(all, context.signal)
     const head = all.find((block) => block.meta.ulid === snapshot.headUlid) ?? inStream ?? (skipHead ? 'omitted' : 'empty')
     const blocks = all.filter((block) => block.meta.ulid !== snapshot.headUlid)
     const coveredUntilMs = Math.max(...all.map((block) => block.meta.maxTime - 1), Number.NEGATIVE_INFINITY)
-    const confirmed = await watch.time('confirm known answers', () => confirmKnownAnswers(context.prometheus, answers, { externalLabels: facts.source.externalLabels, coveredUntilMs, signal: context.signal }))
+    const confirm = (signal: AbortSignal) => watch.time('confirm known answers', () => confirmKnownAnswers(context.prometheus, answers, { externalLabels: facts.source.externalLabels, coveredUntilMs, signal }))
+    const { maxTime, confirmed } = await meanwhile(context.signal, confirm, async (confirming) => ({ maxTime: await measureNewestSample(all, context.signal), confirmed: await confirming }))
     const check = new SourceCheck()
     const outcomes = await watch.time('store', () => storeEverywhere(run, { createdAt, blocks, damaged, head, maxTime, answers: confirmed, check, ahead }))
-    return { outcomes, collection: run.collection, answers: confirmed, damagedAtSource: [...damaged, ...check.findings(all)], warnings: [...problems, ...snapshot.warnings] }
+    return { outcomes, answers: confirmed, damagedAtSource: [...damaged, ...check.findings(all)], warnings: [...problems, ...snapshot.warnings] }
   } finally {
     await watch.time('remove snapshot', () => snapshot.remove())
   }

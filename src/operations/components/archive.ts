@@ -51,7 +51,7 @@ export async function archive(context: ArchiveContext, request: ArchiveVerbReque
         uploadedBytes: repositories.reduce((sum, outcome) => sum + outcome.uploadedBytes, 0),
         reusedBytes: repositories.reduce((sum, outcome) => sum + outcome.reusedBytes, 0),
         durationMs: watch.totalMs(), stages: watch.stages, repositories,
-        warnings: [...new Set([...source.warnings, ...collection.warnings, ...[...outcomes.values()].flatMap((outcome) => outcome.warnings)])],
+        warnings: [...new Set([...source.warnings, ...collection.warnings, ...(await collection.findings), ...[...outcomes.values()].flatMap((outcome) => outcome.warnings)])],
       }
     })
   } finally {

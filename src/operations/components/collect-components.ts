@@ -9,11 +9,14 @@ import { type WrittenFile, writeNewFile } from '../../packing/write-file.ts'
 import type { Logger } from '../../system/logger.ts'
 import type { FailedComponent } from './archives-report.ts'
 import type { ComponentsContext, ConfiguredComponent } from './components-context.ts'
+import { meanwhile } from '../meanwhile.ts'
 import type { Stopwatch } from '../stopwatch.ts'
 
 /** A component as it was collected: packed, and not stored yet. */
 export interface CollectedComponent {
   component: Component
+  /** Where its plain files lie. */
+  directory: string
   packed: PackedArchive
   leftOut: { path: string; reason: string }[]
   /** Absent where it is stored in the clear. */
@@ -27,6 +30,8 @@ export interface Collection {
   collected: CollectedComponent[]
   failed: FailedComponent[]
   warnings: string[]
+  /** What the components' own programs find wrong with it, in words: they judge it while it is stored, since it is stored whatever they say. */
+  findings: Promise<string[]>
   /** For what may go to one repository at a time only: components' own tools make one snapshot after the other. */
   inTurn: LimitFunction
 }
@@ -39,12 +44,19 @@ const collectedAtOnce = 4
  */
 export async function withCollection<T>(context: { components?: ComponentsContext | undefined; watch: Stopwatch; logger: Logger; signal: AbortSignal }, use: (collection: Collection) => Promise<T>): Promise<T> {
   const { components } = context
-  if (components === undefined || components.components.length === 0) return use({ collected: [], failed: [], warnings: [], inTurn: pLimit(1) })
-  return withPrivateScratch(components.scratch, async (directory) => use(await context.watch.time('collect components', () => collectAll({ ...context, components }, directory))))
+  const inTurn = pLimit(1)
+  if (components === undefined || components.components.length === 0) return use({ collected: [], failed: [], warnings: [], findings: Promise.resolve([]), inTurn })
+  return withPrivateScratch(components.scratch, async (directory) => {
+    const collection = await context.watch.time('collect components', () => collectAll({ ...context, components }, directory))
+    const judge = (signal: AbortSignal) => context.watch.time('check components', () => judgeAll(collection.collected, { ...context, signal }))
+    return meanwhile(context.signal, judge, (findings) => use({ ...collection, findings, inTurn }))
+  })
 }
 
-async function collectAll(context: { components: ComponentsContext; logger: Logger; signal: AbortSignal }, directory: string): Promise<Collection> {
-  const collection: Collection = { collected: [], failed: [], warnings: [], inTurn: pLimit(1) }
+type WhatWasCollected = Pick<Collection, 'collected' | 'failed' | 'warnings'>
+
+async function collectAll(context: { components: ComponentsContext; logger: Logger; signal: AbortSignal }, directory: string): Promise<WhatWasCollected> {
+  const collection: WhatWasCollected = { collected: [], failed: [], warnings: [] }
   const limit = pLimit(collectedAtOnce)
   await Promise.all(context.components.components.map((configured) => limit(() => collectInto(collection, { ...context, configured, directory }))))
   context.signal.throwIfAborted()
@@ -60,7 +72,7 @@ interface CollectRequest {
   signal: AbortSignal
 }
 
-async function collectInto(collection: Collection, request: CollectRequest): Promise<void> {
+async function collectInto(collection: WhatWasCollected, request: CollectRequest): Promise<void> {
   const { component, asked } = request.configured
   const { name, kind } = component
   try {
@@ -80,11 +92,10 @@ async function collectOne({ components, configured: { component }, directory, si
   const { encryption } = components
   const files = await makePrivateDirectory(join(directory, component.name))
   const { leftOut, warnings } = await component.collect(files, { secrets: encryption !== undefined, signal })
-  const found = (await component.check(files, { signal })).filter(({ level }) => level !== 'ok')
   const packed = await packDirectory(files, { path: join(directory, `${component.name}.tar.gz`), signal })
   let sealed: Promise<WrittenFile> | undefined
   const collected: CollectedComponent = {
-    component, packed, leftOut,
+    component, directory: files, packed, leftOut,
     ...(encryption !== undefined && { recipients: [...encryption.recipients] }),
     stored() {
       if (encryption === undefined) return Promise.resolve(packed.file)
@@ -92,7 +103,23 @@ async function collectOne({ components, configured: { component }, directory, si
       return sealed
     },
   }
-  return { collected, warnings: [...warnings, ...found.map(({ detail, advice }) => (advice === undefined ? detail : `${detail} (${advice})`))] }
+  return { collected, warnings }
+}
+
+async function judgeAll(collected: readonly CollectedComponent[], context: { logger: Logger; signal: AbortSignal }): Promise<string[]> {
+  const limit = pLimit(collectedAtOnce)
+  return (await Promise.all(collected.map((one) => limit(() => judgeOne(one, context))))).flat()
+}
+
+async function judgeOne({ component, directory }: CollectedComponent, { logger, signal }: { logger: Logger; signal: AbortSignal }): Promise<string[]> {
+  try {
+    const found = (await component.check(directory, { signal })).filter(({ level }) => level !== 'ok')
+    return found.map(({ detail, advice }) => `${component.name}: ${advice === undefined ? detail : `${detail} (${advice})`}`)
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!(error instanceof PromDrError)) logger.error({ component: component.name, error }, 'a component could not be checked, in a way that it does not name')
+    return [`${component.name} could not be checked: ${messageOf(error)}`]
+  }
 }
 
 export function failureOf(error: unknown): FailedComponent['error'] {

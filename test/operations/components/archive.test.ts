@@ -1,6 +1,7 @@
 import { chmod, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { PromDrError } from '../../../src/errors.ts'
 import { readArchive } from '../../../src/operations/components/read-archive.ts'
 import { readOrCreateFormat } from '../../../src/repository/format.ts'
 import { claimInstance } from '../../../src/repository/identity.ts'
@@ -53,6 +54,18 @@ describe('an archive of components', () => {
     expect(await archiveKeys(store)).toEqual(point?.archives.map(({ component, stored }) => `instances/prom-a/archives/${component}/${stored.sha256}.tar.gz`))
     expect(await contentOf(store, { component: 'beta' })).toEqual(['app.conf', 'one.yml'])
     expect(await readIntents(store, 'prom-a')).toEqual([])
+  })
+
+  test('is judged while it is stored: what is found wrong, or could not be looked at, is told, and stored all the same', async () => {
+    const store = await knownRepository()
+    const broken = Object.assign(directoryComponent('broken', await etc()), { broken: true })
+    let stored = () => {}
+    const isStored = new Promise<void>((resolve) => (stored = resolve))
+    const slow = Object.assign(directoryComponent('slow', await etc({ x: 'y' })), { check: () => isStored.then(() => Promise.reject(new PromDrError('COMPONENT_FAILED', 'the checker crashed'))) })
+    const committing: ObjectStore = { ...store, create: (key, body, options) => store.create(key, body, options).finally(() => key.includes('/recovery-points/') && stored()) }
+    const report = await run(committing, componentsContext([broken, slow]))
+    expect(report).toMatchObject({ recoveryPoint: { archives: [{ component: 'broken' }, { component: 'slow' }] }, failedComponents: [], repositories: [{ ok: true }] })
+    expect(report.warnings).toEqual([expect.stringContaining('the server was not asked'), 'broken: they are broken (mend them)', 'slow could not be checked: the checker crashed'])
   })
 
   test('is stored once where nothing changed, and anew where something did', async () => {
