@@ -149,12 +149,18 @@ async function requireOwnLease(own: OwnLease): Promise<void> {
   })
 }
 
+/** Either look finds a run that has taken over: by its number, or by what it wrote in place of this one's document. */
 async function isNewest(own: OwnLease): Promise<boolean> {
-  if ((await leaseNumbers(own)).at(-1) !== own.number) return false
+  const [numbers, token] = await Promise.all([leaseNumbers(own), readToken(own)])
+  return numbers.at(-1) === own.number && token === own.token
+}
+
+/** Undefined when the document is not there any more. */
+async function readToken({ store, instance, verb, number, signal }: OwnLease): Promise<string | undefined> {
   try {
-    return (await readDocument(own.store, leaseKey(own.instance, own.verb, own.number), leaseSchema, own)).token === own.token
+    return (await readDocument(store, leaseKey(instance, verb, number), leaseSchema, { signal })).token
   } catch (error) {
-    if (hasCode(error, 'OBJECT_NOT_FOUND')) return false
+    if (hasCode(error, 'OBJECT_NOT_FOUND')) return undefined
     throw error
   }
 }

@@ -70,7 +70,9 @@ export function createS3Store(options: S3Options): ObjectStore {
   async function createSingle(key: string, body: Body, writeOptions: WriteOptions): Promise<WrittenObject> {
     const { signal } = writeOptions
     return await single(key, body, writeOptions, async (bytes, written) => {
-      if (await probe.conditionalCreate(signal)) {
+      // Both are asked once, at the same time.
+      const [isConditional] = await Promise.all([probe.conditionalCreate(signal), probe.signedDigestIsChecked(signal)])
+      if (isConditional) {
         return (await putSingle(key, bytes, written, { signal, exclusive: true })) ? written : await compare(key, written, signal)
       }
       if ((await headS3Object(connection, key, signal)) !== undefined) return await compare(key, written, signal)

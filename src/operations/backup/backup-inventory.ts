@@ -22,8 +22,8 @@ export interface StoredBlock extends Coverable {
 /** What one repository holds that matters to the next backup of this instance. */
 export interface Inventory {
   stored: StoredBlock[]
-  /** Blocks of which anything is there, whole or not. */
-  present: string[]
+  /** Blocks, whole or not, with a deletion mark that may still be taken back. */
+  marked: string[]
   /** Blocks whose deletion mark is too old to be taken back: absent, and to be removed before they are stored again. */
   condemned: string[]
   tiers: Tier[]
@@ -83,20 +83,20 @@ export async function readAhead(request: Omit<InventoryRequest, 'blocks'>): Prom
 export async function readInventory(ahead: StoredAlready, request: InventoryRequest): Promise<Inventory> {
   const { store } = request
   const { ids, newest, previous, existing, readPoint } = ahead
-  const inventory: Inventory = { stored: [], present: [], condemned: [], tiers: await openTiers(ids, { ...request, readPoint }), previous, newest, warnings: [] }
+  const inventory: Inventory = { stored: [], marked: [], condemned: [], tiers: await openTiers(ids, { ...request, readPoint }), previous, newest, warnings: [] }
   const named = new Map((previous?.blocks ?? []).map((block) => [block.ulid, block]))
   const local = new Map(request.blocks.map((block) => [block.meta.ulid, block]))
   const sources = request.blocks.filter((block) => block.meta.compaction.level > 1).flatMap((block) => block.meta.compaction.sources)
   const candidates = [...new Set([...named.keys(), ...local.keys(), ...sources])]
   const present = candidates.filter((ulid) => existing.has(ulid))
-  inventory.present = present
   const files = await listBlocks(store, present, request)
   const limit = pLimit(16)
   await Promise.all(present.map((ulid) => limit(async () => {
     const found = files.get(ulid)
-    if (found?.marked === true && !(await canTakeBack(request, ulid))) {
-      inventory.condemned.push(ulid)
-      return
+    if (found?.marked === true) {
+      const canBeNamed = await canTakeBack(request, ulid)
+      inventory[canBeNamed ? 'marked' : 'condemned'].push(ulid)
+      if (!canBeNamed) return
     }
     const known = named.get(ulid) ?? (found?.files.has('meta.json') === true ? await readUnnamed(request, ulid) : undefined)
     if (known === undefined || !agrees(known, local.get(ulid))) return

@@ -147,14 +147,14 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
   }
 }
 
-/** After the intent, which from now on holds off expiry: takes marks back, and clears away blocks that are past that. */
+/** After the intent, which from now on holds off expiry: takes marks back, and clears away blocks that are past that. Marks that came since are seen by the last look. */
 async function prepareBlocks(request: StoreRequest, inventory: Inventory, named: readonly string[]): Promise<void> {
   const condemned = new Set(inventory.condemned)
   for (const ulid of named) {
     if (condemned.has(ulid)) await removeMarkedBlock(request.store, ulid, request)
   }
-  const present = new Set(inventory.present)
-  await settleAll(named.filter((ulid) => present.has(ulid) && !condemned.has(ulid)).map((ulid) => request.limit(async () => {
+  const marked = new Set(inventory.marked)
+  await settleAll(named.filter((ulid) => marked.has(ulid)).map((ulid) => request.limit(async () => {
     if (await unmarkBlock(request.store, ulid, request)) return
     throw new PromDrError('CONTENTION', `the deletion mark of block ${ulid} in ${request.store.url} came of age while the backup began`, { hint: 'nothing was committed; run the backup again' })
   })))

@@ -67,8 +67,8 @@ async function findReusable({ component, packed, recipients }: CollectedComponen
   const known = newest?.archives.find((archive) => archive.component === component.name)
   if (known === undefined || known.contentSha256 !== packed.contentSha256 || !sameReaders(known, recipients)) return undefined
   const { external: _, ...alone } = known
-  if (await isArchiveMarked(store, instance, { archive: alone, signal })) return undefined
-  return (await missingOfArchive(store, instance, { archive: alone, signal })) === undefined ? known : undefined
+  const [isMarked, missing] = await Promise.all([isArchiveMarked(store, instance, { archive: alone, signal }), missingOfArchive(store, instance, { archive: alone, signal })])
+  return isMarked || missing !== undefined ? undefined : known
 }
 
 function sameReaders(known: NamedArchive, recipients: string[] | undefined): boolean {
