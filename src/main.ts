@@ -42,7 +42,7 @@ function runThisProcess(): Promise<ExitCode> {
 /** Adapters are loaded only when a verb needs them: help and completion answer at once. */
 async function openOperations({ config, logging, progress, signal }: Opening): Promise<Operations> {
   const [{ compose }, { createLogger }] = await Promise.all([import('./compose.ts'), import('./system/logger.ts')])
-  return compose(config, { logger: createLogger(logging), progress, signal, decidedAtMs: 0 })
+  return compose(config, { logger: await createLogger(logging), progress, signal, decidedAtMs: 0 })
 }
 
 const interruptions = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const

@@ -1,5 +1,4 @@
 import { type Logger as PinoLogger, pino } from 'pino'
-import { PinoPretty } from 'pino-pretty'
 
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'
 
@@ -15,10 +14,11 @@ export interface LoggerOptions {
   colour: boolean
 }
 
-/** Logs go to stderr, so that stdout has the answer and nothing else. */
-export function createLogger(options: LoggerOptions): PinoLogger {
+/** Logs go to stderr, so that stdout has the answer and nothing else. What makes them human is loaded only where it is wanted. */
+export async function createLogger(options: LoggerOptions): Promise<PinoLogger> {
   const settings = { level: options.level, redact: { paths: secretPaths, censor: '***' }, base: null }
   if (!options.pretty) return pino({ ...settings, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: true }))
+  const { PinoPretty } = await import('pino-pretty')
   return pino(settings, PinoPretty({ colorize: options.colour, destination: 2, sync: true, translateTime: 'SYS:HH:MM:ss', ignore: 'pid,hostname' }))
 }
 
