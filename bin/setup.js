@@ -209,7 +209,7 @@ function filesBelow(folder) {
 
 /** Every source has an output that is not older, the bundle is newer than all, and the settings have not changed since. */
 function buildIsCurrent() {
-  const bundle = join(root, 'dist/prom-dr.js')
+  const bundle = join(root, 'dist/prom-dr.cjs')
   if (!existsSync(bundle)) return false
   const bundledAt = statSync(bundle).mtimeMs
   const settings = ['tsconfig.json', 'tsconfig.build.json', 'node_modules/.package-lock.json'].map((name) => statSync(join(root, name)).mtimeMs)

@@ -26,7 +26,7 @@ describe('bin/setup.js', () => {
     await writeJson('tsconfig.build.json', {})
     await writeFile(join(clone, 'src', 'main.ts'), '')
     await writeFile(join(clone, 'dist', 'main.js'), '')
-    await writeFile(join(clone, 'dist', 'prom-dr.js'), '')
+    await writeFile(join(clone, 'dist', 'prom-dr.cjs'), '')
     await addProgram('npm', 'echo "$@" >> npm-calls')
   })
 
@@ -104,9 +104,9 @@ describe('bin/setup.js', () => {
     const later = new Date(Date.now() + 60_000)
     await utimes(join(clone, 'dist', 'main.js'), later, later)
     expect((await setUp('quickstart')).said).toBe('set-up: building (npm run build)\n')
-    await utimes(join(clone, 'dist', 'prom-dr.js'), later, later)
+    await utimes(join(clone, 'dist', 'prom-dr.cjs'), later, later)
     expect((await setUp('quickstart')).said).toBe('')
-    await rm(join(clone, 'dist', 'prom-dr.js'))
+    await rm(join(clone, 'dist', 'prom-dr.cjs'))
     expect((await setUp('quickstart')).said).toBe('set-up: building (npm run build)\n')
   })
 

@@ -1,6 +1,6 @@
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { needPrograms } from '../support/programs.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -19,6 +19,27 @@ describe('the launcher', () => {
     await writeFile(join(cwd, 'package.json'), '{"type": "module"}')
     const { code, stderr } = await start([process.execPath, join(cwd, 'bin', 'prom-dr.js'), 'list'], { cwd }).ended
     expect({ code, stderr }).toEqual({ code: 1, stderr: 'error: prom-dr is not built\nhint: run "npm ci && npm run build" in its directory\n' })
+  })
+
+  test('runs the bundle with what V8 compiled of it, and as well where that is of another V8, cut short or gone', async () => {
+    const cwd = await temporaryDirectory()
+    const root = dirname(dirname(launcher))
+    const copy = (path: string) => copyFile(join(root, path), join(cwd, path))
+    await Promise.all(['bin', 'dist'].map((name) => mkdir(join(cwd, name))))
+    await symlink(join(root, 'node_modules'), join(cwd, 'node_modules'))
+    await Promise.all(['package.json', 'bin/prom-dr.js', 'bin/load-bundle.js', ...(await readdir(distDir)).filter((name) => /\.cjs(\.v8)?$/.test(name)).map((name) => `dist/${name}`)].map(copy))
+    const compiled = join(cwd, 'dist', 'prom-dr.cjs.v8')
+    const whole = await readFile(compiled)
+    const otherVersion = Buffer.from(whole)
+    otherVersion.writeUInt32LE(otherVersion.readUInt32LE(4) ^ 1, 4)
+    const isRejected = `import { readFileSync } from 'node:fs'; import { compile, compiledPath } from './bin/load-bundle.js'; console.log(compile('dist/prom-dr.cjs', readFileSync(compiledPath('dist/prom-dr.cjs'))).cachedDataRejected)`
+    for (const bytes of [whole, otherVersion, whole.subarray(0, whole.length / 2), undefined]) {
+      await (bytes === undefined ? rm(compiled) : writeFile(compiled, bytes))
+      const { code, stdout, stderr } = await start([process.execPath, join(cwd, 'bin', 'prom-dr.js'), 'list', '--json'], { cwd }).ended
+      expect({ code, stderr }).toEqual({ code: 8, stderr: '' })
+      expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'REPOSITORY_NOT_FOUND' } })
+      if (bytes !== undefined) expect(await start([process.execPath, '--input-type=module', '--eval', isRejected], { cwd }).ended).toMatchObject({ stdout: `${bytes !== whole}\n` })
+    }
   })
 
   test('ends with 2 and a suggestion for a command that does not exist', async () => {
