@@ -32,8 +32,10 @@ export interface StoreRequest {
   lease: Lease
   /** What is stored there, begun to be read while the snapshot was taken. */
   ahead: Promise<StoredAlready>
+  /** Being confirmed still; nothing is stored before they are. */
+  knownAnswers: Promise<StoredRecoveryPoint['knownAnswers']>
   /** Blocks, tiers and cost are filled in. */
-  point: Omit<StoredRecoveryPoint, 'blocks' | 'head' | 'archives' | 'tiers' | 'cost'>
+  point: Omit<StoredRecoveryPoint, 'blocks' | 'head' | 'archives' | 'knownAnswers' | 'tiers' | 'cost'>
   blocks: readonly SnapshotBlock[]
   /** What was found damaged before anything is stored. */
   damaged: readonly DamagedBlock[]
@@ -82,6 +84,7 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
   const heads = localHead === undefined ? [] : [localHead.meta.ulid]
   const archiveRequest = { ...request, instance: point.instance, recoveryPoint: point.id, newest: inventory.newest }
   const archivePlan = await planArchives(archiveRequest)
+  const knownAnswers = await request.knownAnswers
   const intent = () => writeIntent(store, point.instance, { id: point.id, refreshedAt: request.now().toISOString(), blocks: plan.named, heads, archives: archivePlan.paths, signal: request.signal })
   let uploadedBytes = await intent()
   const keeper = keepAlive(request, intent)
@@ -114,7 +117,7 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     const reusedBytes = blocks.reduce((sum, block) => sum + blockBytes(block), headBytes + stored.reusedBytes) - results.reduce((sum, result) => sum + blockBytes(result.named), 0)
     const damagedAtSource = damageOf(request, { blocks, previous: inventory.previous })
     const complete: StoredRecoveryPoint = {
-      ...point, blocks, head, archives: stored.archives, tiers: inventory.tiers, ...(damagedAtSource.length > 0 && { damagedAtSource }),
+      ...point, blocks, head, archives: stored.archives, knownAnswers, tiers: inventory.tiers, ...(damagedAtSource.length > 0 && { damagedAtSource }),
       cost: { uploadedBytes, reusedBytes: Math.max(0, reusedBytes), durationMs: Math.round(request.now().getTime() - request.startedAtMs) },
     }
     await awaitExpiries(store, request)

@@ -108,10 +108,12 @@ async function storeSnapshot(run: Run, { answers, problems, inStream, ahead }: B
     const blocks = all.filter((block) => block.meta.ulid !== snapshot.headUlid)
     const coveredUntilMs = Math.max(...all.map((block) => block.meta.maxTime - 1), Number.NEGATIVE_INFINITY)
     const confirm = (signal: AbortSignal) => watch.time('confirm known answers', () => confirmKnownAnswers(context.prometheus, answers, { externalLabels: facts.source.externalLabels, coveredUntilMs, signal }))
-    const { maxTime, confirmed } = await meanwhile(context.signal, confirm, async (confirming) => ({ maxTime: await measureNewestSample(all, context.signal), confirmed: await confirming }))
-    const check = new SourceCheck()
-    const outcomes = await watch.time('store', () => storeEverywhere(run, { createdAt, blocks, damaged, head, maxTime, answers: confirmed, check, ahead }))
-    return { outcomes, answers: confirmed, damagedAtSource: [...damaged, ...check.findings(all)], warnings: [...problems, ...snapshot.warnings] }
+    return await meanwhile(context.signal, confirm, async (confirming) => {
+      const maxTime = await measureNewestSample(all, context.signal)
+      const check = new SourceCheck()
+      const outcomes = await watch.time('store', () => storeEverywhere(run, { createdAt, blocks, damaged, head, maxTime, answers: confirming, check, ahead }))
+      return { outcomes, answers: await confirming, damagedAtSource: [...damaged, ...check.findings(all)], warnings: [...problems, ...snapshot.warnings] }
+    })
   } finally {
     await watch.time('remove snapshot', () => snapshot.remove())
   }
@@ -137,7 +139,7 @@ interface Made {
   damaged: DamagedBlock[]
   head: SnapshotBlock | 'empty' | 'omitted' | HeadInStream
   maxTime: number | null
-  answers: KnownAnswers
+  answers: Promise<KnownAnswers>
   check: SourceCheck
   /** By repository. */
   ahead: ReadonlyMap<string, Promise<StoredAlready>>
@@ -147,17 +149,18 @@ async function storeEverywhere(run: Run, made: Made): Promise<Map<string, StoreO
   const { context, facts } = run
   const { head } = made
   const all = typeof head === 'object' && 'meta' in head ? [...made.blocks, head] : made.blocks
-  const answers = await encodeKnownAnswers(made.answers)
-  const knownAnswers = context.answersFor === undefined ? answers : await sealAnswers(answers, context.answersFor)
+  const knownAnswers = made.answers.then(encodeKnownAnswers).then((answers) => (context.answersFor === undefined ? answers : sealAnswers(answers, context.answersFor)))
+  // Told where each repository stores.
+  knownAnswers.catch(() => undefined)
   const id = recoveryPointId(made.createdAt, randomBytes(4).toString('hex'))
   const limit = pLimit(context.settings.filesAtOnce)
   const outcomes = new Map<string, StoreOutcome>()
   await Promise.all(run.participants.map(async ({ name, store, tiering, lease }) => {
     try {
       outcomes.set(name, await storeRecoveryPoint({
-        store, tiering, lease, limit, ahead: made.ahead.get(name) as Promise<StoredAlready>,
+        store, tiering, lease, limit, ahead: made.ahead.get(name) as Promise<StoredAlready>, knownAnswers,
         point: {
-          id, instance: context.instance, createdAt: made.createdAt.getTime(), source: facts.source, knownAnswers,
+          id, instance: context.instance, createdAt: made.createdAt.getTime(), source: facts.source,
           minTime: all.length === 0 ? null : Math.min(...all.map((block) => block.meta.minTime)),
           maxTime: made.maxTime,
         },
