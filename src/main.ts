@@ -1,3 +1,4 @@
+import './system/schema-settings.ts'
 import { setMaxListeners } from 'node:events'
 import { hostname } from 'node:os'
 import { fileURLToPath } from 'node:url'
