@@ -102,9 +102,8 @@ async function writeDurableNote(path: string, note: object): Promise<void> {
 /** Removes a snapshot of ours: its blocks first and the note last, so that a crash leaves it known as ours. */
 export async function removeSnapshot(path: string): Promise<void> {
   try {
-    for (const name of await readdir(path)) {
-      if (name !== noteName) await rm(join(path, name), { recursive: true, force: true })
-    }
+    const blocks = (await readdir(path)).filter((name) => name !== noteName)
+    await Promise.all(blocks.map((name) => rm(join(path, name), { recursive: true, force: true })))
     await rm(path, { recursive: true, force: true })
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return
