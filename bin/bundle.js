@@ -19,7 +19,12 @@ const { output } = await build({
   // What packages offer as ES modules can be thinned out: of the S3 client a third is left.
   resolve: { mainFields: ['module', 'main'] },
   external: ['snappy', '@node-rs/crc32'],
-  output: { dir: dist, format: 'cjs', dynamicImportInCjs: false, entryFileNames: entryName, chunkFileNames: 'prom-dr-[name]-[hash].cjs' },
+  output: {
+    dir: dist, format: 'cjs', dynamicImportInCjs: false, entryFileNames: entryName, chunkFileNames: 'prom-dr-[name]-[hash].cjs',
+    // Node keeps the text of what it runs in memory, with a byte for each character where all are ASCII, and two where one is not.
+    comments: { legal: true, annotation: false, jsdoc: false },
+    minify: { compress: false, mangle: false, codegen: { removeWhitespace: false, asciiOnly: true } },
+  },
   logLevel: 'warn',
   onwarn(warning, warn) {
     // Of packages: nothing that we could change.
