@@ -212,7 +212,7 @@ function buildIsCurrent() {
   const bundle = join(root, 'dist/prom-dr.cjs')
   if (!existsSync(bundle)) return false
   const bundledAt = statSync(bundle).mtimeMs
-  const settings = ['bin/bundle.js', 'tsconfig.json', 'tsconfig.build.json', 'node_modules/.package-lock.json'].map((name) => statSync(join(root, name)).mtimeMs)
+  const settings = ['bin/bundle.js', 'bin/load-bundle.js', 'tsconfig.json', 'tsconfig.build.json', 'node_modules/.package-lock.json'].map((name) => statSync(join(root, name)).mtimeMs)
   return filesBelow(join(root, 'src')).every((source) => {
     if (!source.endsWith('.ts')) return true
     const output = join(root, 'dist', relative(join(root, 'src'), source).replace(/\.ts$/, '.js'))

@@ -9,6 +9,7 @@ import { isBulkKey, isDataKey } from './repository/data-keys.ts'
 import { type EncryptingStore, createEncryptingStore } from './stores/encrypting-store.ts'
 import { openObjectStore, openObjectTiering } from './stores/open-store.ts'
 import { createRateLimitedStore } from './stores/rate-limited-store.ts'
+import type { S3Settings } from './stores/s3-client.ts'
 import { systemClock } from './system/clock.ts'
 import { fileMode } from './system/file-mode.ts'
 import type { Logger } from './system/logger.ts'
@@ -19,18 +20,24 @@ export interface OpenedRepository {
   tiering?: RepositoryTiering
 }
 
+/** How large objects go to S3 where the configuration does not say. */
+export type UploadSettings = Pick<S3Settings, 'partSizeBytes' | 'concurrency'>
+
+/** For a process that stays: an upload takes two parts of memory, and what was taken once stays taken. */
+export const sparingUploads: UploadSettings = { partSizeBytes: 5 * 1024 * 1024, concurrency: 1 }
+
 /**
  * The configured repositories: outages are waited out, then bytes are slowed, then data is sealed, so that retries and limits are about
  * what is really sent. What is sealed already is shown and read whatever is configured.
  */
-export function openRepositories(config: Config, { logger, retryBudgetMs = config.transfer.retryBudgetMs }: { logger: Logger; retryBudgetMs?: number }): Promise<OpenedRepository[]> {
+export function openRepositories(config: Config, { logger, retryBudgetMs = config.transfer.retryBudgetMs, uploads = {} }: { logger: Logger; retryBudgetMs?: number; uploads?: UploadSettings }): Promise<OpenedRepository[]> {
   const { uploadBytesPerSecond, downloadBytesPerSecond } = config.transfer
   const limits = { clock: systemClock, ...(uploadBytesPerSecond !== undefined && { uploadBytesPerSecond }), ...(downloadBytesPerSecond !== undefined && { downloadBytesPerSecond }) }
   const limited = uploadBytesPerSecond !== undefined || downloadBytesPerSecond !== undefined
   const { recipients, data, ...keys } = config.encryption
   const sealing = createObjectSealing(recipients, createAgeKeys(keys, { logger }))
   return Promise.all(config.repositories.map(async ({ name, url, s3, tiers }) => {
-    const at = { url, ...(s3 !== undefined && { s3 }) }
+    const at = { url, s3: { ...uploads, ...s3 } }
     const opening = { clock: systemClock, logger, retryBudgetMs, storageClassOf: (key: string) => (isBulkKey(key) ? classOf('hourly', tiers) : undefined) }
     const opened = await openObjectStore(at, opening)
     const store = limited ? createRateLimitedStore(opened, limits) : opened

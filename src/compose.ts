@@ -3,7 +3,7 @@ import type { Operations } from './cli/operations.ts'
 import type { Config } from './config/config.ts'
 import { renderConfig } from './config/render-config.ts'
 import { composeComponents, composeEncryption } from './compose-components.ts'
-import { type OpenedRepository, describeEncryption, openRepositories } from './compose-stores.ts'
+import { type OpenedRepository, type UploadSettings, describeEncryption, openRepositories, sparingUploads } from './compose-stores.ts'
 import { defaultRetention } from './domain/retention.ts'
 import type { Progress } from './domain/progress.ts'
 import type { PrometheusVersion } from './domain/prometheus-version.ts'
@@ -55,7 +55,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
   const { url, basicAuth, bearerTokenFile, tls, timeoutMs, binary = 'prometheus', dataDir } = config.prometheus
   const prometheus = createPrometheusApi({ url, timeoutMs, ...(basicAuth && { basicAuth }), ...(bearerTokenFile !== undefined && { bearerTokenFile }), ...(tls && { tls }) })
   let opened: Promise<OpenedRepository[]> | undefined
-  const repositories = () => (opened ??= openRepositories(config, { logger }))
+  const repositories = (uploads: UploadSettings = {}) => (opened ??= openRepositories(config, { logger, uploads }))
   const self = thisProcess()
   const isDead = (other: typeof self) => isDeadHere(other, self)
   const uid = process.getuid?.() ?? 0
@@ -81,7 +81,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
       stepBack(config.ship.niceness)
       keepYoungGenerationSmall()
       return ship({
-        instance: config.instance, prometheus, dataDir, repositories: await repositories(), settings: config.ship, self, isDead, ownerNames, cpuLimit: createCpuLimit({ cores: config.ship.cpuCores, clock }), clock, logger, signal,
+        instance: config.instance, prometheus, dataDir, repositories: await repositories(sparingUploads), settings: config.ship, self, isDead, ownerNames, cpuLimit: createCpuLimit({ cores: config.ship.cpuCores, clock }), clock, logger, signal,
         backUp: config.ship.backupAfterGap ? ({ repositories: names, signal: until }) => backUp({ head: 'always', adopt: false, repositories: names }, until) : undefined,
       }, request)
     },

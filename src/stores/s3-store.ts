@@ -30,7 +30,8 @@ export function createS3Store(options: S3Options): ObjectStore {
   const { url } = connection
   const probe = createS3Probe(connection)
   const singleBytes = Math.max(options.partSizeBytes ?? defaultPartBytes, leastPartBytes)
-  const buffers = createPartBuffers(((options.concurrency ?? defaultConcurrency) + 1) * singleBytes, singleBytes)
+  const concurrency = options.concurrency ?? defaultConcurrency
+  const buffers = createPartBuffers((concurrency + 1) * singleBytes, singleBytes)
 
   function partSizeFor(key: string, sizeBytes: number): number {
     const partBytes = Math.max(singleBytes, Math.ceil(sizeBytes / mostParts / mebibyte) * mebibyte)
@@ -84,7 +85,7 @@ export function createS3Store(options: S3Options): ObjectStore {
 
   async function upload(key: string, body: Body, { signal, onProgress }: WriteOptions, exclusive: boolean): Promise<WrittenObject> {
     const partSizeBytes = partSizeFor(key, body.sizeBytes)
-    const { sha256, outcome } = await uploadInParts(connection, { key, body, partSizeBytes, buffers, verification: probe, exclusive, signal, onProgress })
+    const { sha256, outcome } = await uploadInParts(connection, { key, body, partSizeBytes, buffers, parallel: concurrency > 1, verification: probe, exclusive, signal, onProgress })
     const written = { key, sizeBytes: body.sizeBytes, sha256, created: true }
     if (outcome === 'taken') return await compare(key, written, signal)
     if (outcome === 'unknown') {

@@ -1,4 +1,4 @@
-import { webcrypto } from 'node:crypto'
+import { createHash, webcrypto } from 'node:crypto'
 import { AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CreateMultipartUploadCommand, UploadPartCommand } from '@aws-sdk/client-s3'
 import { hasCode, messageOf, PromDrError } from '../errors.ts'
 import { recycle } from '../system/direct-io.ts'
@@ -17,6 +17,8 @@ export interface UploadOptions {
   body: Body
   partSizeBytes: number
   buffers: PartBuffers
+  /** Several parts are under way at a time: worth a copy of each, that they are hashed beside the reading. */
+  parallel: boolean
   verification: UploadVerification
   /** Ask for the key to be free when the upload is completed; not every server does. */
   exclusive: boolean
@@ -64,7 +66,7 @@ async function sendParts(connection: S3Connection, upload: Upload, options: Uplo
   let sentBytes = 0
 
   function send(buffer: Buffer, partNumber: number): void {
-    const task = sendPart(connection, upload, { buffer, partNumber, key, signal, verification: options.verification })
+    const task = sendPart(connection, upload, { buffer, partNumber, key, signal, verification: options.verification, parallel: options.parallel })
       .then(
         (part) => {
           parts[partNumber - 1] = part
@@ -121,11 +123,12 @@ interface SendPart {
   key: string
   signal: AbortSignal
   verification: UploadVerification
+  parallel: boolean
 }
 
-async function sendPart(connection: S3Connection, upload: Upload, { buffer, partNumber, key, signal, verification }: SendPart): Promise<Part> {
+async function sendPart(connection: S3Connection, upload: Upload, { buffer, partNumber, key, signal, verification, parallel }: SendPart): Promise<Part> {
   const md5Needed = !(await verification.signedDigestIsChecked(signal))
-  const sha256 = Buffer.from(await webcrypto.subtle.digest('SHA-256', buffer)).toString('hex')
+  const sha256 = parallel ? Buffer.from(await webcrypto.subtle.digest('SHA-256', buffer)).toString('hex') : createHash('sha256').update(buffer).digest('hex')
   const command = new UploadPartCommand({ ...upload, PartNumber: partNumber, Body: buffer, ContentLength: buffer.byteLength, ...(md5Needed && { ContentMD5: md5Of(buffer) }) })
   withPayloadDigest(command.middlewareStack, sha256)
   const { ETag } = await connection.call({ action: `write part ${partNumber} of`, key, signal }, (send) => connection.client.send(command, send))

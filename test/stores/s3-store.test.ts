@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { createS3Store } from '../../src/stores/s3-store.ts'
 import { objectStoreContract } from '../contracts/object-store-contract.ts'
 import { startS3FaultProxy } from '../fakes/s3-fault-proxy.ts'
-import { patternBody } from '../support/bodies.ts'
+import { digestOf, patternBody } from '../support/bodies.ts'
 import { createTestBucket } from '../support/s3-server.ts'
 
 const mebibyte = 1024 * 1024
@@ -68,6 +68,17 @@ describe('the S3 store', () => {
     expect(withMd5()).toBe(3)
     await Promise.all([checked.close(), unchecked.close()])
     await proxy.close()
+  })
+
+  test('stores a large object with one upload at a time', async (context) => {
+    const { openUploads, ...server } = await createTestBucket(context)
+    const store = createS3Store({ ...server, prefix: '', partSizeBytes: 5 * mebibyte, concurrency: 1 })
+    const body = patternBody(17_000_000)
+    const { sha256 } = await store.create('object', body)
+    expect(sha256).toBe(await digestOf(body.open()))
+    expect(await digestOf((await store.get('object')).body)).toBe(sha256)
+    expect(await openUploads()).toEqual([])
+    await store.close()
   })
 
   test('the advice of the SDK on Node versions stays off the screen', async () => {
