@@ -79,9 +79,11 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     archive: (request) => archive({ ...shared, instance: config.instance, prometheus, dataDir, repositories, components, self, isDead, ownerNames, timezone: config.backup.timezone }, request),
     ship: async (request) => {
       stepBack(config.ship.niceness)
+      const stores = await repositories(sparingUploads)
+      // V8 takes what was compiled for the bundle only with the flags that it was compiled with: not before the stores are loaded.
       keepYoungGenerationSmall()
       return ship({
-        instance: config.instance, prometheus, dataDir, repositories: await repositories(sparingUploads), settings: config.ship, self, isDead, ownerNames, cpuLimit: createCpuLimit({ cores: config.ship.cpuCores, clock }), clock, logger, signal,
+        instance: config.instance, prometheus, dataDir, repositories: stores, settings: config.ship, self, isDead, ownerNames, cpuLimit: createCpuLimit({ cores: config.ship.cpuCores, clock }), clock, logger, signal,
         backUp: config.ship.backupAfterGap ? ({ repositories: names, signal: until }) => backUp({ head: 'always', adopt: false, repositories: names }, until) : undefined,
       }, request)
     },
