@@ -37,7 +37,7 @@ import { isDeadHere, ownerNames, ownerNumbers, thisProcess } from './system/mach
 import { stepBack } from './system/priority.ts'
 import { writeNewFile } from './system/new-file.ts'
 import { processesUsing } from './system/open-files.ts'
-import { keepYoungGenerationSmall } from './system/young-generation.ts'
+import { keepHeapSmall } from './system/small-heap.ts'
 
 /** What a run of the program hands to its operations. */
 export interface Surroundings {
@@ -81,7 +81,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
       stepBack(config.ship.niceness)
       const stores = await repositories(sparingUploads)
       // V8 takes what was compiled for the bundle only with the flags that it was compiled with: not before the stores are loaded.
-      keepYoungGenerationSmall()
+      keepHeapSmall()
       return ship({
         instance: config.instance, prometheus, dataDir, repositories: stores, settings: config.ship, self, isDead, ownerNames, cpuLimit: createCpuLimit({ cores: config.ship.cpuCores, clock }), clock, logger, signal,
         backUp: config.ship.backupAfterGap ? ({ repositories: names, signal: until }) => backUp({ head: 'always', adopt: false, repositories: names }, until) : undefined,
