@@ -1,4 +1,4 @@
-import type { WalLog, WalPosition } from '../../domain/wal-stream.ts'
+import { type WalLog, type WalPosition, formatPosition } from '../../domain/wal-stream.ts'
 import { PromDrError, hasCode, messageOf } from '../../errors.ts'
 import type { PrometheusApi } from '../../integrations/prometheus/prometheus-api.ts'
 import { readOrCreateFormat } from '../../repository/format.ts'
@@ -116,7 +116,9 @@ export class ShipTarget {
   #fail({ logger }: ShipContext, error: unknown, message: string): void {
     const code = error instanceof PromDrError ? error.code : 'INTERNAL'
     const hint = error instanceof PromDrError ? error.hint : undefined
-    this.outcome = { ...this.outcome, ok: false, error: { code, message: messageOf(error), ...(hint !== undefined && { hint }) } }
+    // What a pass stored before it failed is stored.
+    const reached = this.shipper && { generation: this.shipper.generation.id, shippedTo: formatPosition(this.shipper.positionIn('wal')) }
+    this.outcome = { ...this.outcome, ...reached, ok: false, error: { code, message: messageOf(error), ...(hint !== undefined && { hint }) } }
     if (hasCode(error, 'LEASE_LOST')) this.#lease = undefined
     this.shipper = undefined
     logger.error({ repository: this.repository.name, code, error: messageOf(error) }, message)

@@ -56,6 +56,17 @@ describe('a finished segment', () => {
   })
 })
 
+describe('a pass that fails after parts were stored', () => {
+  it('tells how far it got', async () => {
+    const { wal, ship, store } = await scene()
+    await wal.append(10)
+    const { repositories } = await ship(createFaultyStore(store, [{ verb: 'put', key: /heartbeat/, call: 1, at: 'before' }]))
+    const { segment, end } = wal.last
+    const [generation] = await readGenerations(store, 'prom-a')
+    expect(repositories[0]).toMatchObject({ ok: false, generation: generation?.id, shippedTo: `${String(segment).padStart(8, '0')}:${end}` })
+  })
+})
+
 describe('a store that lets nobody delete', () => {
   it('is shipped to all the same', async () => {
     const { wal, store, ship, pieces } = await scene()
