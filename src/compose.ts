@@ -8,6 +8,7 @@ import { defaultRetention } from './domain/retention.ts'
 import type { Progress } from './domain/progress.ts'
 import type { PrometheusVersion } from './domain/prometheus-version.ts'
 import { hasCode } from './errors.ts'
+import { openMetricsFile } from './integrations/node-exporter/metrics-file.ts'
 import { createPrometheusApi } from './integrations/prometheus/http-prometheus-api.ts'
 import { binaryVersion } from './integrations/prometheus/prometheus-version.ts'
 import { startThrowawayServer } from './integrations/prometheus/throwaway-server.ts'
@@ -79,11 +80,12 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     archive: (request) => archive({ ...shared, instance: config.instance, prometheus, dataDir, repositories, components, self, isDead, ownerNames, timezone: config.backup.timezone }, request),
     ship: async (request) => {
       stepBack(config.ship.niceness)
+      const metricsFile = config.ship.metricsFile === undefined ? undefined : await openMetricsFile(config.ship.metricsFile)
       const stores = await repositories(sparingUploads)
-      // V8 takes what was compiled for the bundle only with the flags that it was compiled with: not before the stores are loaded.
+      // V8 takes what was compiled for the bundle only with the flags that it was compiled with: not before all is loaded.
       keepHeapSmall()
       return ship({
-        instance: config.instance, prometheus, dataDir, repositories: stores, settings: config.ship, self, isDead, ownerNames, cpuLimit: createCpuLimit({ cores: config.ship.cpuCores, clock }), clock, logger, signal,
+        instance: config.instance, prometheus, dataDir, repositories: stores, settings: config.ship, self, isDead, ownerNames, cpuLimit: createCpuLimit({ cores: config.ship.cpuCores, clock }), metricsFile, clock, logger, signal,
         backUp: config.ship.backupAfterGap ? ({ repositories: names, signal: until }) => backUp({ head: 'always', adopt: false, repositories: names }, until) : undefined,
       }, request)
     },
@@ -109,7 +111,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
       // It wants to know at once: outages are not waited out.
       repositories: await openRepositories(config, { logger, retryBudgetMs: 0 }),
       host: { nodeVersion: process.version, machineId: self.machineId, uid, config: describeFile(config) }, encryption: describeEncryption(config.encryption, encryption.opening),
-      settings: { target, retentionMs: config.restore.retentionMs },
+      settings: { target, retentionMs: config.restore.retentionMs, metricsFile: config.ship.metricsFile },
     }),
     init: (request) => init({
       instance: config.instance, prometheus, prometheusUrl: url, repositoryUrl: config.repositories[0]?.url ?? '', render: renderConfig, writeNewFile, signal,

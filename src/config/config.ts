@@ -89,6 +89,8 @@ export interface ShipConfig {
   cpuCores: number
   /** Makes a recovery point with the head where what is shipped does not restore everything, as after a gap. */
   backupAfterGap: boolean
+  /** Where metrics are written for node_exporter's textfile collector; ends in `.prom`. */
+  metricsFile?: string
 }
 
 export interface RestoreConfig {

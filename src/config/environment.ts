@@ -52,6 +52,7 @@ export const settings: Readonly<Record<string, Path>> = {
   PROM_DR_SHIP_NICENESS: ['ship', 'niceness'],
   PROM_DR_SHIP_CPU_LIMIT: ['ship', 'cpuLimit'],
   PROM_DR_SHIP_BACKUP_AFTER_GAP: ['ship', 'backupAfterGap'],
+  PROM_DR_SHIP_METRICS_FILE: ['ship', 'metricsFile'],
   PROM_DR_RESTORE_TARGET: ['restore', 'target'],
   PROM_DR_RESTORE_OWNER: ['restore', 'owner'],
   PROM_DR_RESTORE_RETENTION: ['restore', 'retention'],

@@ -135,6 +135,14 @@ export function path(baseDir: string) {
   return text().transform((value) => resolve(baseDir, value))
 }
 
+/** A path that is absolute as it is given, of a file whose name ends in `suffix`. It need not be there. */
+export function absoluteFile(suffix: string) {
+  return parsed((value) => {
+    if (!isAbsolute(value) || value.includes('\0')) refuse(`must be an absolute path, not ${value}`)
+    return value.endsWith(suffix) ? resolve(value) : refuse(`must end in ${suffix}, not ${value}: other files are not collected`)
+  })
+}
+
 /** The absolute path of a file that must be there and readable. */
 export function existingFile(baseDir: string, files: ConfigFiles) {
   return text().transform((value, context) => {

@@ -129,7 +129,10 @@ function toConfig(source: string | null, file: z.infer<FileSchema>): Config {
     prometheus: { ...prometheus, timeoutMs: timeout },
     repositories: file.repositories.map(({ s3, retention, ...repository }) => ({ ...repository, ...(s3 !== undefined && { s3: toS3(s3) }), retention: { ...retentionOf(retention) }, tiers: s3?.tiers ?? {} })),
     backup: file.backup,
-    ship: { intervalMs: file.ship.interval, partBytes: file.ship.maxBytes, holdBytes: file.ship.holdLimit, windowMs: file.ship.window, niceness: file.ship.niceness, cpuCores: file.ship.cpuLimit, backupAfterGap: file.ship.backupAfterGap },
+    ship: {
+      intervalMs: file.ship.interval, partBytes: file.ship.maxBytes, holdBytes: file.ship.holdLimit, windowMs: file.ship.window, niceness: file.ship.niceness, cpuCores: file.ship.cpuLimit, backupAfterGap: file.ship.backupAfterGap,
+      ...(file.ship.metricsFile !== undefined && { metricsFile: file.ship.metricsFile }),
+    },
     restore: { ...restore, ...(retention !== undefined && { retentionMs: retention }) },
     components: file.components,
     transfer: {

@@ -56,8 +56,9 @@ restore:
 ${restoreLines(facts)}  # owner: prometheus:prometheus
 
 # How often what is new in the WAL is sent by "prom-dr ship": what a lost host loses at most, with one scrape. Within the window,
-# any moment can be restored.
-# ship: {interval: 10s, window: 72h}
+# any moment can be restored. Of metricsFile node_exporter's textfile collector tells whether shipping goes on, gaps and damage; alerts on
+# them are in runbooks/ship-alerts.md.
+# ship: {interval: 10s, window: 72h, metricsFile: /var/lib/prometheus/node-exporter/prom_dr_ship.prom}
 
 # transfer: {concurrency: 4, uploadPerSecond: 20MiB, retryBudget: 2m}
 

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { lockModes, storageClasses, unreadableClasses } from '../domain/tier-storage.ts'
 import { componentsSchema } from './components-schema.ts'
-import { type ConfigFiles, ageRecipient, byteSize, decimal, duration, existingFile, httpUrl, path, repositoryUrl, text, wholeNumber, yesOrNo } from './fields.ts'
+import { type ConfigFiles, absoluteFile, ageRecipient, byteSize, decimal, duration, existingFile, httpUrl, path, repositoryUrl, text, wholeNumber, yesOrNo } from './fields.ts'
 
 const mebibyte = 2 ** 20
 const gibibyte = 2 ** 30
@@ -113,6 +113,7 @@ export function fileSchema(surroundings: SchemaSurroundings) {
       niceness: wholeNumber(0, 19).prefault(10),
       cpuLimit: decimal(0.05, 64).prefault(0.5),
       backupAfterGap: yesOrNo().default(true),
+      metricsFile: absoluteFile('.prom').exactOptional(),
     }),
     restore: section({
       target: path(baseDir).exactOptional(),

@@ -84,7 +84,7 @@ backup:
   compactedSpan: 9d
   knownAnswers: {series: 10, samplesPerSeries: 5, queries: [up, "count(up)"]}
   timezone: Europe/Berlin
-ship: {interval: 2s, maxBytes: 1MiB, holdLimit: 100MB, window: 2d, niceness: 19, cpuLimit: 0.25, backupAfterGap: false}
+ship: {interval: 2s, maxBytes: 1MiB, holdLimit: 100MB, window: 2d, niceness: 19, cpuLimit: 0.25, backupAfterGap: false, metricsFile: /var/lib/node-exporter/../prom_dr.prom}
 restore: {target: /var/lib/prometheus, owner: "prometheus:prometheus", retention: 15d}
 transfer: {concurrency: 2, uploadPerSecond: 20MB, downloadPerSecond: 1MiB, retryBudget: 1m}
 encryption: {recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p], identityFile: keys/age.txt, data: true}
@@ -123,7 +123,7 @@ describe('a file', () => {
         knownAnswers: { series: 10, samplesPerSeries: 5, queries: ['up', 'count(up)'] },
         timezone: 'Europe/Berlin',
       },
-      ship: { intervalMs: 2_000, partBytes: 1_048_576, holdBytes: 100_000_000, windowMs: 48 * 3_600_000, niceness: 19, cpuCores: 0.25, backupAfterGap: false },
+      ship: { intervalMs: 2_000, partBytes: 1_048_576, holdBytes: 100_000_000, windowMs: 48 * 3_600_000, niceness: 19, cpuCores: 0.25, backupAfterGap: false, metricsFile: '/var/lib/prom_dr.prom' },
       restore: { target: '/var/lib/prometheus', owner: 'prometheus:prometheus', retentionMs: 1_296_000_000 },
       components: { prometheus: { enabled: true }, files: [], commands: [] },
       transfer: { concurrency: 2, uploadBytesPerSecond: 20_000_000, downloadBytesPerSecond: 1_048_576, retryBudgetMs: 60_000 },
@@ -145,6 +145,11 @@ describe('a file', () => {
     expect(load(of('STANDARD_IA')).repositories[0]?.tiers).toEqual({ yearly: { storageClass: 'STANDARD_IA' } })
     expect(refusal(of('DEEP_ARCHIVE'))).toMatch(/storageClass is refused: DEEP_ARCHIVE has to be asked for hours before/)
     expect(refusal(of('COLD'))).toMatch(/storageClass must be one of STANDARD, /)
+  })
+
+  test.each([['prom_dr.prom', 'must be an absolute path, not prom_dr.prom'], ['./a/b.prom', 'must be an absolute path'], ['/var/lib/metrics', 'must end in .prom, not /var/lib/metrics: other files are not collected'], ['/a.prom/', 'must end in .prom'], ['', 'must be an absolute path']])('names no file for metrics that would not be collected: %j', (path, message) => {
+    expect(refusal({ yaml: `ship: {metricsFile: ${JSON.stringify(path)}}` })).toContain(`line 1: ship.metricsFile ${message}`)
+    expect(refusal({ env: { PROM_DR_SHIP_METRICS_FILE: path || 'x' } })).toContain('PROM_DR_SHIP_METRICS_FILE')
   })
 
   test('is looked for in the order --config, PROM_DR_CONFIG, working directory, /etc', () => {

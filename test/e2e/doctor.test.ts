@@ -1,5 +1,8 @@
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import { hashSync } from 'bcryptjs'
 import { beforeAll, describe, expect, it } from 'vitest'
@@ -14,7 +17,7 @@ import { openObjectStore, openObjectTiering } from '../../src/stores/open-store.
 import { systemClock } from '../../src/system/clock.ts'
 import { silentLogger } from '../../src/system/logger.ts'
 import { thisProcess } from '../../src/system/machine.ts'
-import { promDr } from '../cli/launcher.ts'
+import { distDir, promDr } from '../cli/launcher.ts'
 import { startS3FaultProxy } from '../fakes/s3-fault-proxy.ts'
 import { overwrite } from '../support/both-stores.ts'
 import { atEndOfFile, temporaryDirectory } from '../support/cleanup.ts'
@@ -51,6 +54,22 @@ describe.skipIf(missingPrograms('prometheus'))('doctor', () => {
     expect(report.checks.filter(({ status }) => status === 'fail')).toEqual([])
     expect(report.ok).toBe(true)
     expect(report.checks.filter(({ status }) => status === 'warn').map(({ area, name }) => `${area}: ${name}`)).toEqual(['repository primary: encryption', 'repository primary: placement'])
+  })
+
+  it('tells a metrics file that ship could not write, and nothing of one where none is wanted', async () => {
+    const directory = await temporaryDirectory('metrics')
+    const of = (metricsFile: string) => check({ settings: { ...whole.settings, metricsFile } }, 'ship', 'metrics file')
+    expect(await check({}, 'ship', 'metrics file')).toBeUndefined()
+    expect(await of(join(directory, 'ship.prom'))).toMatchObject({ status: 'ok', detail: join(directory, 'ship.prom') })
+    await writeFile(join(directory, 'file'), '')
+    for (const none of ['gone', 'file']) expect(await of(join(directory, none, 'ship.prom'))).toMatchObject({ status: 'fail', detail: expect.stringContaining(`no directory ${join(directory, none)}`), advice: expect.stringContaining('--collector.textfile.directory') })
+    // Root may write everywhere.
+    await chmod(directory, 0o555)
+    const asNobody = `const { checkShipping } = await import(${JSON.stringify(new URL('operations/doctor/doctor-shipping.js', pathToFileURL(distDir)))})
+      if (process.getuid() === 0) { process.setgroups([]); process.setgid(65534); process.setuid(65534) }
+      console.log(JSON.stringify(await checkShipping({ settings: { metricsFile: ${JSON.stringify(join(directory, 'ship.prom'))} }, host: { uid: process.getuid() } })))`
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', asNobody])
+    expect(JSON.parse(stdout)).toMatchObject([{ status: 'warn', detail: expect.stringContaining(`${directory} is not writable`), advice: expect.any(String) }])
   })
 
   it('tells a server that is down, one that refuses the password, and one without the admin API', async () => {

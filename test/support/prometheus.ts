@@ -119,11 +119,11 @@ export async function waitForSamples(prometheus: Pick<PrometheusServer, 'api'>, 
 }
 
 /** node_exporter on a free port. */
-export async function startNodeExporter(): Promise<{ target: string; stop(): Promise<void> }> {
+export async function startNodeExporter(flags: readonly string[] = []): Promise<{ target: string; stop(): Promise<void> }> {
   const directory = await temporaryDirectory('node-exporter')
   const target = `127.0.0.1:${await freePort()}`
   const name = findProgram('prometheus-node-exporter') === undefined ? 'node_exporter' : 'prometheus-node-exporter'
-  const program = await startProgram(name, [`--web.listen-address=${target}`], { logFile: join(directory, 'log') })
+  const program = await startProgram(name, [`--web.listen-address=${target}`, ...flags], { logFile: join(directory, 'log') })
   const stop = async () => void (await program.kill())
   atEndOfFile(stop)
   await waitFor(async () => (await fetch(`http://${target}/metrics`)).ok, { what: 'node_exporter' })

@@ -15,7 +15,7 @@ interface ShipOptions {
 export function shipCommand(run: CommandRunner): Command {
   return new Command('ship')
     .summary('send what is new in the WAL, again and again')
-    .description('Send what Prometheus has added to its WAL to every repository, every few seconds until interrupted, so that a lost host costs seconds and any moment can be restored. It needs no admin API, and goes on where the repository says. Interrupted (SIGINT, SIGTERM), it sends what was logged since, for five seconds at most; a second signal ends it at once.')
+    .description('Send what Prometheus has added to its WAL to every repository, every few seconds until interrupted, so that a lost host costs seconds and any moment can be restored. It needs no admin API, and goes on where the repository says. Interrupted (SIGINT, SIGTERM), it sends what was logged since, for five seconds at most; a second signal ends it at once. With ship.metricsFile it writes metrics for node_exporter.')
     .option('--once', 'send what there is now, and end', false)
     .option('--adopt', 'take over an instance name that another machine or data directory wrote under', false)
     .option('--new-generation', 'go on although another host was restored from the history of this one', false)

@@ -33,7 +33,7 @@ export interface DoctorContext {
   encryption?: DoctorEncryption | undefined
   /** Absent where only the TSDB is backed up. */
   components?: ComponentsContext | undefined
-  settings: { target?: string | undefined; retentionMs?: number | undefined }
+  settings: { target?: string | undefined; retentionMs?: number | undefined; metricsFile?: string | undefined }
   localVersion(): Promise<PrometheusVersion | undefined>
   clock: Clock
   signal: AbortSignal

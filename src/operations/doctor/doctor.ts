@@ -7,6 +7,7 @@ import { checkComponents } from '../components/doctor-components.ts'
 import { checkRepository } from './doctor-repository.ts'
 import { checkRestore } from './doctor-restore.ts'
 import { checkServer } from './doctor-server.ts'
+import { checkShipping } from './doctor-shipping.ts'
 import type { DoctorContext } from './doctor-context.ts'
 
 /**
@@ -22,6 +23,7 @@ export async function doctor(context: DoctorContext): Promise<DoctorReport> {
     checks.push(...(await guarded(area, 'reachable', () => checkRepository(context, repository))), ...(await guarded(area, 'locks', () => checkLocks(context, repository))), ...(await guarded(area, 'encryption', () => checkEncryption(context, repository))), ...(await guarded(area, 'placement', () => checkPlacement(context, repository))))
   }
   if (context.components !== undefined) checks.push(...(await checkComponents(context.components, context.signal)))
+  checks.push(...(await guarded('ship', 'metrics file', () => checkShipping(context))))
   checks.push(...(await guarded('restore', 'looked at', () => checkRestore(context))))
   return { ok: checks.every((check) => check.status !== 'fail'), checks }
 }

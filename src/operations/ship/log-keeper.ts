@@ -23,6 +23,8 @@ export interface KeeperContext {
   partBytes: number
   holdBytes: number
   growth: Record<WalLog, LogGrowth>
+  /** Counts segments that had to be let go before they were shipped. */
+  lost: Record<WalLog, number>
   clock: Clock
   logger: Logger
 }
@@ -105,7 +107,7 @@ function unshippedBytes(segments: readonly LocalSegment[], { segment, offset }: 
  * The newest segment too: an out-of-order compaction begins another one, and removes this one a moment later, with what was
  * logged since it was read last.
  */
-async function holdWhatIsMissing({ dataDir, holdBytes, logger }: KeeperContext, now: { log: WalLog; segments: readonly LocalSegment[]; needed: readonly number[]; letGo: boolean }): Promise<void> {
+async function holdWhatIsMissing({ dataDir, holdBytes, lost: counts, logger }: KeeperContext, now: { log: WalLog; segments: readonly LocalSegment[]; needed: readonly number[]; letGo: boolean }): Promise<void> {
   const { log, segments, needed, letGo } = now
   const newest = segments.at(-1)?.number
   if (newest === undefined) return releaseSegments(dataDir, log, Number.POSITIVE_INFINITY)
@@ -113,5 +115,6 @@ async function holdWhatIsMissing({ dataDir, holdBytes, logger }: KeeperContext, 
   if (letGo && from >= newest) return releaseSegments(dataDir, log, Number.POSITIVE_INFINITY)
   await releaseSegments(dataDir, log, from)
   const lost = await holdSegments(dataDir, log, { from, limitBytes: holdBytes })
+  counts[log] += lost.length
   if (lost.length > 0) logger.error({ log, segments: lost.map((segment) => String(segment).padStart(8, '0')) }, 'segments that were not shipped had to be let go: there will be a gap')
 }

@@ -12,11 +12,14 @@ import { sealSegment } from './seal-segment.ts'
 import { newestInOrderMs, shipCheckpoint } from './ship-checkpoint.ts'
 import { shipDeletions } from './ship-deletions.ts'
 import type { ShippedGap, SourceDamage, UnknownRecordType } from './ship-report.ts'
+import { segmentOf, sourceDamageOf } from './source-damage.ts'
 import { type FinishedSegment, type Shipped, type ShipperContext, WalShipper, beginGeneration } from './wal-shipper.ts'
 
 export interface RepositoryShipperContext extends ShipperContext {
   /** How long WAL is kept that blocks have replaced. */
   windowMs: number
+  /** Told at once, so that none is forgotten where the rest of a pass fails. */
+  onGap(gap: ShippedGap): void
   logger: Logger
   /** Ends what sends the tails; `signal` ends what can wait, and may come earlier. */
   tailSignal: AbortSignal
@@ -32,7 +35,6 @@ export interface PassResult {
   lagSeconds: number | null
   parts: number
   bytes: number
-  gaps: ShippedGap[]
 }
 
 /** Ships everything of one server into one repository: the logs of the current generation, checkpoints, deletions in blocks, heartbeats. */
@@ -52,8 +54,6 @@ export class RepositoryShipper {
   readonly #sound = new Set<WalLog>()
   /** Finished segments that are stored in parts, oldest first. */
   #unsealed: FinishedSegment[]
-  /** Gaps that no result has told of yet. */
-  #gaps: ShippedGap[] = []
   #expiredAtMs = Number.NEGATIVE_INFINITY
   /** When the WBL was last seen. */
   #besideSeenAtMs: number
@@ -165,13 +165,13 @@ export class RepositoryShipper {
   }
 
   #blank(): PassResult {
-    return { generation: this.#generation.id, shippedTo: '', newestSample: null, lagSeconds: null, parts: 0, bytes: 0, gaps: [] }
+    return { generation: this.#generation.id, shippedTo: '', newestSample: null, lagSeconds: null, parts: 0, bytes: 0 }
   }
 
   #told(result: PassResult): PassResult {
     const newestMs = this.#wal.newestSampleMs
     return {
-      ...result, gaps: [...result.gaps, ...this.#gaps.splice(0)], generation: this.#generation.id, shippedTo: this.#wal.shippedTo,
+      ...result, generation: this.#generation.id, shippedTo: this.#wal.shippedTo,
       newestSample: newestMs === undefined ? null : new Date(newestMs).toISOString(),
       lagSeconds: newestMs === undefined ? null : Math.max(0, (this.#context.now().getTime() - newestMs) / 1000),
     }
@@ -221,7 +221,7 @@ export class RepositoryShipper {
     if (span === undefined) return
     this.lateSinceMs = this.#context.now().getTime()
     const told = { from: iso(span.minTime), to: new Date(span.maxTime).toISOString(), reason: 'out-of-order samples went into a block before their log was seen' }
-    this.#gaps.push(told)
+    this.#context.onGap(told)
     this.#context.logger.error({ instance: this.#context.instance, generation: this.#generation.id, ...told }, 'samples that came out of order may be missing in the stream')
   }
 
@@ -236,10 +236,8 @@ export class RepositoryShipper {
       return
     }
     if (!this.#damagedSinceMs.has(log)) this.#damagedSinceMs.set(log, this.#damageBegan(log))
-    const { message, details } = shipped.damage
-    const path = typeof details?.['file'] === 'string' ? details['file'] : ''
-    const damage = { path, segment: segmentOf(path), offset: Number(details?.['offset'] ?? 0), message }
-    if (this.corruption.some((known) => known.message === message)) return
+    const damage = sourceDamageOf(shipped.damage)
+    if (this.corruption.some((known) => known.message === damage.message)) return
     this.corruption.push(damage)
     this.#context.logger.error(damage, 'Prometheus\'s own log is damaged; what is before it is shipped')
   }
@@ -289,7 +287,7 @@ export class RepositoryShipper {
   #tellOf({ id, reason, gap }: Generation): void {
     if (gap === null) return this.#context.logger.info({ instance: this.#context.instance, generation: id, reason }, 'a new generation of the WAL stream begins')
     const told = { from: iso(gap.from), to: new Date(gap.to).toISOString(), reason: gap.reason }
-    this.#gaps.push(told)
+    this.#context.onGap(told)
     this.#context.logger.error({ instance: this.#context.instance, generation: id, ...told }, 'the log does not continue what was shipped: a new generation begins, and there is a gap')
   }
 
@@ -344,10 +342,6 @@ async function startWbl(context: RepositoryShipperContext, generation: string): 
 
 function ofTails(context: RepositoryShipperContext): ShipperContext {
   return { ...context, signal: context.tailSignal }
-}
-
-function segmentOf(path: string): number {
-  return Number(/(\d{8,})$/.exec(path)?.[1] ?? 0)
 }
 
 function superseded(context: RepositoryShipperContext, own: Generation): PromDrError {

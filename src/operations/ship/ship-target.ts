@@ -1,5 +1,6 @@
 import { type WalLog, type WalPosition, formatPosition } from '../../domain/wal-stream.ts'
 import { PromDrError, hasCode, messageOf } from '../../errors.ts'
+import type { MetricsFile } from '../../integrations/node-exporter/metrics-file.ts'
 import type { PrometheusApi } from '../../integrations/prometheus/prometheus-api.ts'
 import { readOrCreateFormat } from '../../repository/format.ts'
 import { claimInstance, readIdentity } from '../../repository/identity.ts'
@@ -12,9 +13,11 @@ import type { BackupContext, NamedStore } from '../backup/backup-context.ts'
 import type { BackUp } from './gap-closer.ts'
 import type { Follower } from './log-keeper.ts'
 import type { LogGrowth } from './log-growth.ts'
+import type { RepositoryTally } from './ship-metrics.ts'
 import { RepositoryShipper, type RepositoryShipperContext } from './repository-shipper.ts'
-import type { ShipRequest, ShippedRepository } from './ship-report.ts'
+import type { ShipRequest, ShippedGap, ShippedRepository, SourceDamage, UnknownRecordType } from './ship-report.ts'
 import { shipSource } from './ship-source.ts'
+import { checkpointDamageOf } from './source-damage.ts'
 import { WakeUp } from './wake-up.ts'
 
 export interface ShipContext {
@@ -31,6 +34,8 @@ export interface ShipContext {
   backUp?: BackUp | undefined
   /** Of this process, over all repositories. */
   cpuLimit: CpuLimit
+  /** Undefined where nobody wants metrics. */
+  metricsFile?: MetricsFile | undefined
   clock: Clock
   logger: Logger
   signal: AbortSignal
@@ -41,6 +46,8 @@ export interface Run {
   request: ShipRequest
   dataDir: string
   growth: Record<WalLog, LogGrowth>
+  /** Segments that were let go before they were shipped. */
+  lost: Record<WalLog, number>
   /** Ends what sends the tails: later than `ShipContext.signal`, where a last look follows an interrupt. */
   tailSignal: AbortSignal
 }
@@ -50,6 +57,10 @@ export class ShipTarget {
   readonly repository: NamedStore
   readonly wakeUp = new WakeUp()
   outcome: ShippedRepository
+  readonly tally: RepositoryTally = { passes: 0, failures: new Map(), lastSuccessAtMs: undefined, lastGapFoundAtMs: undefined, sourceDamaged: false }
+  /** By message: what was found stays known when the repository fails and everything is read back. */
+  readonly #corruption = new Map<string, SourceDamage>()
+  readonly #unknownRecords = new Map<number, UnknownRecordType>()
   shipper: RepositoryShipper | undefined
   #lease: Lease | undefined
   #leaseRenewedAtMs = 0
@@ -59,6 +70,16 @@ export class ShipTarget {
   constructor(repository: NamedStore) {
     this.repository = repository
     this.outcome = { name: repository.name, url: repository.store.url, ok: false, generation: null, shippedTo: null, newestSample: null, lagSeconds: null, parts: 0, bytes: 0, gaps: [] }
+  }
+
+  /** In Prometheus's own log, found in this run. */
+  get corruption(): SourceDamage[] {
+    return [...this.#corruption.values()]
+  }
+
+  /** The first of each type in this run. */
+  get unknownRecords(): UnknownRecordType[] {
+    return [...this.#unknownRecords.values()]
   }
 
   /** As the keeper of the local log sees it. A repository that cannot be reached is where it was last seen to be. */
@@ -81,9 +102,10 @@ export class ShipTarget {
   async pass(context: ShipContext, run: Run): Promise<void> {
     try {
       const shipper = await this.#open(context, run)
-      this.#take(await shipper.pass())
+      this.#take(context, await shipper.pass())
     } catch (error) {
       if (context.signal.aborted) throw error
+      this.#noteDamage(checkpointDamageOf(error, run.dataDir))
       this.#fail(context, error, 'shipping failed; it is tried again at the next interval')
     }
   }
@@ -93,7 +115,7 @@ export class ShipTarget {
     const within = { ...context, signal: run.tailSignal }
     try {
       const shipper = await this.#open(within, run)
-      this.#take(await shipper.lastLook())
+      this.#take(within, await shipper.lastLook())
     } catch (error) {
       this.#fail(within, run.tailSignal.aborted ? run.tailSignal.reason : error, 'what was logged last is not shipped')
     }
@@ -108,9 +130,14 @@ export class ShipTarget {
     return (this.shipper ??= await RepositoryShipper.open(this.#shipperContext(context, run), { newGeneration: run.request.newGeneration }))
   }
 
-  #take(result: Awaited<ReturnType<RepositoryShipper['pass']>>): void {
+  #take({ clock }: ShipContext, result: Awaited<ReturnType<RepositoryShipper['pass']>>): void {
     const { error: _, ...before } = this.outcome
-    this.outcome = { ...before, ...result, ok: true, parts: before.parts + result.parts, bytes: before.bytes + result.bytes, gaps: [...before.gaps, ...result.gaps] }
+    const { tally } = this
+    tally.passes += 1
+    tally.lastSuccessAtMs = clock.now().getTime()
+    tally.sourceDamaged = false
+    this.#note()
+    this.outcome = { ...before, ...result, ok: true, parts: before.parts + result.parts, bytes: before.bytes + result.bytes }
   }
 
   #fail({ logger }: ShipContext, error: unknown, message: string): void {
@@ -119,9 +146,26 @@ export class ShipTarget {
     // What a pass stored before it failed is stored.
     const reached = this.shipper && { generation: this.shipper.generation.id, shippedTo: formatPosition(this.shipper.positionIn('wal')) }
     this.outcome = { ...this.outcome, ...reached, ok: false, error: { code, message: messageOf(error), ...(hint !== undefined && { hint }) } }
+    this.tally.passes += 1
+    this.tally.failures.set(code, (this.tally.failures.get(code) ?? 0) + 1)
+    this.#note()
     if (hasCode(error, 'LEASE_LOST')) this.#lease = undefined
     this.shipper = undefined
     logger.error({ repository: this.repository.name, code, error: messageOf(error) }, message)
+  }
+
+  /** Keeps what the shipper found. That it found no damage says nothing where it failed. */
+  #note(): void {
+    if (this.shipper === undefined) return
+    for (const damage of this.shipper.corruption) this.#corruption.set(damage.message, damage)
+    if (this.shipper.damagedSinceMs !== undefined) this.tally.sourceDamaged = true
+    for (const record of this.shipper.unknownRecords) this.#unknownRecords.set(record.type, record)
+  }
+
+  #noteDamage(damage: SourceDamage | undefined): void {
+    if (damage === undefined) return
+    this.#corruption.set(damage.message, damage)
+    this.tally.sourceDamaged = true
   }
 
   async #keepLease(context: ShipContext, { request, dataDir }: Run): Promise<void> {
@@ -142,7 +186,11 @@ export class ShipTarget {
   #shipperContext(context: ShipContext, { dataDir, growth, tailSignal }: Run): RepositoryShipperContext {
     const { instance, self, settings, cpuLimit, clock, logger, signal } = context
     const { partBytes, windowMs } = settings
-    return { store: this.repository.store, instance, dataDir, machineId: self.machineId, source: () => shipSource(context, dataDir), partBytes, windowMs, growth, now: () => clock.now(), rest: () => restUnless(signal, cpuLimit), logger, signal, tailSignal }
+    const onGap = (gap: ShippedGap) => {
+      this.outcome = { ...this.outcome, gaps: [...this.outcome.gaps, gap] }
+      this.tally.lastGapFoundAtMs = clock.now().getTime()
+    }
+    return { store: this.repository.store, instance, dataDir, machineId: self.machineId, source: () => shipSource(context, dataDir), partBytes, windowMs, growth, onGap, now: () => clock.now(), rest: () => restUnless(signal, cpuLimit), logger, signal, tailSignal }
   }
 }
 

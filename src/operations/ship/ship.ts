@@ -3,6 +3,8 @@ import { chooseRepositories } from '../backup/backup-context.ts'
 import { GapCloser } from './gap-closer.ts'
 import { type KeeperContext, keepLog, lookAfter } from './log-keeper.ts'
 import { LogGrowth } from './log-growth.ts'
+import { MetricsWriter } from './metrics-writer.ts'
+import { shipMetrics } from './ship-metrics.ts'
 import type { ShipReport, ShipRequest } from './ship-report.ts'
 import { type Run, type ShipContext, ShipTarget } from './ship-target.ts'
 
@@ -19,36 +21,43 @@ const lastLookMs = 5000
  */
 export async function ship(context: ShipContext, request: ShipRequest): Promise<ShipReport> {
   const dataDir = context.dataDir ?? (await context.prometheus.dataDirectory({ signal: context.signal }))
-  const run: Run = { request, dataDir, growth: { wal: new LogGrowth(), wbl: new LogGrowth() }, tailSignal: context.signal }
+  const run: Run = { request, dataDir, growth: { wal: new LogGrowth(), wbl: new LogGrowth() }, lost: { wal: 0, wbl: 0 }, tailSignal: context.signal }
   const targets = chooseRepositories(context.repositories, request.repositories).map((repository) => new ShipTarget(repository))
   const closer = new GapCloser({ ...context, backUp: context.backUp }, targets)
+  const startedAtMs = context.clock.now().getTime()
+  const metrics = new MetricsWriter(context, () => (isOurs(targets) ? shipMetrics({ report: report(context, targets, closer), tallies: new Map(targets.map(({ repository, tally }) => [repository.name, tally])), lost: run.lost, startedAtMs }) : undefined))
   try {
     if (request.once) {
-      await Promise.all(targets.map((target) => target.pass(context, run)))
+      await Promise.all(targets.map(async (target) => {
+        await target.pass(context, run)
+        metrics.notice()
+      }))
       refuseAll(targets)
       await closer.close(context.signal)
-    } else await shipUntilInterrupted(context, run, { targets, closer })
+    } else await shipUntilInterrupted(context, run, { targets, closer, metrics })
     await lookAfter(keeper(context, run), targets.map((target) => target.follower()), { ending: true })
     return report(context, targets, closer)
   } finally {
     await Promise.all(targets.map((target) => target.release(context)))
+    await metrics.close()
   }
 }
 
 interface Shared {
   targets: readonly ShipTarget[]
   closer: GapCloser
+  metrics: MetricsWriter
 }
 
 /** Every repository and the local log for itself, so that none waits for another. The first failure for good ends all of them. */
-async function shipUntilInterrupted(context: ShipContext, beginning: Run, { targets, closer }: Shared): Promise<void> {
+async function shipUntilInterrupted(context: ShipContext, beginning: Run, { targets, closer, metrics }: Shared): Promise<void> {
   const failed = new AbortController()
   const signal = AbortSignal.any([context.signal, failed.signal])
   const within = { ...context, signal }
   const patience = lastingBeyond(context.signal, context.clock)
   const run = { ...beginning, tailSignal: AbortSignal.any([patience.signal, failed.signal]) }
   const followers = targets.map((target) => target.follower())
-  const loops = [...targets.map((target) => passAgainAndAgain(within, run, { target, targets, closer })), keepLog(keeper(context, run), followers, signal), closer.closeAgainAndAgain(signal)]
+  const loops = [...targets.map((target) => passAgainAndAgain(within, run, { target, targets, closer, metrics })), keepLog(keeper(context, run), followers, signal), closer.closeAgainAndAgain(signal), metrics.writeAgainAndAgain(context.settings.intervalMs, signal)]
   const ended = await Promise.allSettled(loops.map(async (loop) => {
     try {
       await loop
@@ -63,12 +72,13 @@ async function shipUntilInterrupted(context: ShipContext, beginning: Run, { targ
 }
 
 /** Until the signal, and then once more the tails alone. */
-async function passAgainAndAgain(context: ShipContext, run: Run, { target, targets, closer }: Shared & { target: ShipTarget }): Promise<void> {
+async function passAgainAndAgain(context: ShipContext, run: Run, { target, targets, closer, metrics }: Shared & { target: ShipTarget }): Promise<void> {
   const { clock, settings, signal } = context
   try {
     for (;;) {
       const startedMs = clock.monotonicMs()
       await target.pass(context, run)
+      metrics.notice()
       refuseAll(targets)
       closer.notice()
       await target.wakeUp.wait(Math.max(0, settings.intervalMs - (clock.monotonicMs() - startedMs)), clock, signal)
@@ -100,8 +110,13 @@ function lastingBeyond(signal: AbortSignal, clock: ShipContext['clock']): { sign
   }
 }
 
-function keeper({ settings, clock, logger }: ShipContext, { dataDir, growth }: Run): KeeperContext {
-  return { dataDir, growth, clock, logger, ...settings }
+function keeper({ settings, clock, logger }: ShipContext, { dataDir, growth, lost }: Run): KeeperContext {
+  return { dataDir, growth, lost, clock, logger, ...settings }
+}
+
+/** Who ships nothing because another does leaves the file to that one. */
+function isOurs(targets: readonly ShipTarget[]): boolean {
+  return targets.some(({ tally, outcome }) => tally.passes > 0 && outcome.error?.code !== 'LOCKED')
 }
 
 /** A refusal in every repository is for the caller at once: waiting does not change it. */
@@ -116,7 +131,7 @@ function refuseAll(targets: readonly ShipTarget[]): void {
 function report(context: ShipContext, targets: readonly ShipTarget[], { made, warnings }: GapCloser): ShipReport {
   const repositories = targets.map((target) => target.outcome)
   const best = repositories.find((repository) => repository.ok) ?? repositories[0]
-  const corruption = targets.flatMap((target) => target.shipper?.corruption ?? [])
+  const corruption = targets.flatMap((target) => target.corruption)
   return {
     instance: context.instance,
     shippedTo: best?.shippedTo ?? null,
@@ -127,7 +142,7 @@ function report(context: ShipContext, targets: readonly ShipTarget[], { made, wa
     bytes: best?.bytes ?? 0,
     repositories,
     corruption: [...new Map(corruption.map((damage) => [damage.message, damage])).values()],
-    unknownRecords: [...new Map(targets.flatMap((target) => target.shipper?.unknownRecords ?? []).map((record) => [record.type, record])).values()],
+    unknownRecords: [...new Map(targets.flatMap((target) => target.unknownRecords).map((record) => [record.type, record])).values()],
     backups: made,
     warnings,
   }

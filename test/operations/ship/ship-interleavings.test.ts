@@ -114,7 +114,7 @@ describe('whatever happens to a log while two shippers follow it', () => {
 
 function contextOn(store: ObjectStore, dataDir: string, growth: RepositoryShipperContext['growth']): Omit<RepositoryShipperContext, 'now'> {
   const { signal } = new AbortController()
-  return { store, instance: 'prom-a', dataDir, machineId: 'machine-a', partBytes: 64 * 1024, windowMs: 72 * 3_600_000, growth, rest: async () => undefined, logger: silentLogger, signal, tailSignal: signal }
+  return { store, instance: 'prom-a', dataDir, machineId: 'machine-a', partBytes: 64 * 1024, windowMs: 72 * 3_600_000, growth, rest: async () => undefined, onGap: () => undefined, logger: silentLogger, signal, tailSignal: signal }
 }
 
 function piecesOf(store: ObjectStore, generation: string): Promise<WalPiece[]> {

@@ -16,7 +16,7 @@ async function scene() {
   const { signal } = new AbortController()
   const open = async () => RepositoryShipper.open({
     store, instance: 'prom-a', dataDir: wal.dataDir, machineId: 'machine-a', partBytes: 64 * 1024, windowMs: 72 * 3_600_000, growth: { wal: new LogGrowth(), wbl: new LogGrowth() },
-    now: () => new Date(), rest: async () => undefined, logger: silentLogger, signal, tailSignal: signal,
+    now: () => new Date(), rest: async () => undefined, onGap: () => undefined, logger: silentLogger, signal, tailSignal: signal,
   }, { newGeneration: false })
   const segmentsOf = async (generation: string) => (await listPieces(store, 'prom-a', { generation, log: 'wal' })).map(({ segment }) => segment)
   return { wal, store, open, segmentsOf, ship: () => shipOnce(noServer, store, { dataDir: wal.dataDir }) }
