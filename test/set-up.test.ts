@@ -17,6 +17,7 @@ describe('bin/setup.js', () => {
     programs = join(clone, 'programs')
     for (const folder of ['bin', 'src', 'dist', 'node_modules', 'programs']) await mkdir(join(clone, folder))
     await copyFile(script, join(clone, 'bin', 'setup.js'))
+    for (const name of ['bundle.js', 'load-bundle.js']) await writeFile(join(clone, 'bin', name), '')
     const packages = { 'node_modules/wanted': { version: '1.2.3' } }
     const writeJson = (path: string, value: object) => writeFile(join(clone, path), JSON.stringify(value))
     await writeJson('package.json', { name: 'clone', type: 'module' })
@@ -97,6 +98,13 @@ describe('bin/setup.js', () => {
     await rm(join(clone, 'dist', 'main.js'))
     await setUp('quickstart')
     expect(await npmCalls()).toEqual(['run --silent build', 'run --silent build'])
+  })
+
+  it('builds when the way it is done has changed', async () => {
+    for (const name of quickstartPrograms) await addProgram(name)
+    const later = new Date(Date.now() + 60_000)
+    await utimes(join(clone, 'bin', 'bundle.js'), later, later)
+    expect((await setUp('quickstart')).said).toBe('set-up: building (npm run build)\n')
   })
 
   it('builds when the bundle is missing, or older than what it was made of', async () => {
