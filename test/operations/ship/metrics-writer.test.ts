@@ -1,4 +1,4 @@
-import { mkdir, readFile, readdir, rename, unlink, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, readdir, rename, stat, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { shipExitCode } from '../../../src/cli/commands/ship.ts'
@@ -221,6 +221,28 @@ describe('shipping with a metrics file', () => {
     expect(await valueOf('last_pass_success')).toBe(0)
     away = false
     expect((await ship()).repositories).toMatchObject([{ ok: true, gaps: [] }])
+  })
+
+  it('counts segments that were let go while the repository was away', async () => {
+    const { wal, valueOf, metricsFile, store } = await scene()
+    let away = false
+    const create: typeof store.create = (...args) => (away ? Promise.reject(new PromDrError('STORE_UNREACHABLE', 'away')) : store.create(...args))
+    const running = startShipping(noServer, { ...store, create }, { dataDir: wal.dataDir, metricsFile, settings: { intervalMs: 1000, holdBytes: 0 } })
+    const lost = 'lost_segments_total{server="prom-a",log="wal"}'
+    await waitFor(async () => (await valueOf('shipped_parts_total')) === 1, { what: 'the first part' })
+    expect(await valueOf(lost)).toBe(0)
+    away = true
+    await wal.append(10)
+    await wal.rotate(true)
+    await wal.append(10)
+    const segment = (number: number) => join(wal.dataDir, 'wal', String(number).padStart(8, '0'))
+    // The one after it too: what is held and live shows that the held ones are of this log.
+    await waitFor(async () => (await Promise.all([0, 1].map((number) => stat(segment(number))))).every(({ nlink }) => nlink > 1), { what: 'the segments to be held' })
+    await unlink(segment(0))
+    await waitFor(async () => (await valueOf(lost)) === 1, { what: 'the loss' })
+    away = false
+    await waitFor(async () => (await valueOf('gaps_total')) === 1, { what: 'the gap' })
+    expect((await running.stop()).repositories).toMatchObject([{ ok: true, gaps: [{ reason: expect.stringContaining('00000000') }] }])
   })
 
   it('leaves the file to the one that ships, where it ships nothing itself', async () => {
