@@ -66,9 +66,9 @@ interface OwnLease extends LeaseRequest {
  */
 export async function acquireLease(request: LeaseRequest): Promise<Lease> {
   const { store, instance, verb } = request
-  const numbers = await leaseNumbers(request)
+  const [numbers, now] = await Promise.all([leaseNumbers(request), store.now(signalOf(request))])
   const newest = numbers.at(-1)
-  const nowMs = (await store.now(signalOf(request))).getTime()
+  const nowMs = now.getTime()
   if (newest !== undefined) await refuseLiveLease(request, newest, nowMs)
   const number = (newest ?? 0) + 1
   const own: OwnLease = { ...request, number, token: randomUUID() }

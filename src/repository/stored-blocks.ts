@@ -189,11 +189,11 @@ async function createOrReplace(store: ObjectStore, key: string, context: { body:
 }
 
 /** Waits for every task also when one fails, so that nothing goes on behind the caller's back; then fails with the first error. */
-export async function settleAll<T>(tasks: Promise<T>[]): Promise<T[]> {
+export async function settleAll<T extends unknown[]>(tasks: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
   const results = await Promise.allSettled(tasks)
   const failure = results.find((result) => result.status === 'rejected')
   if (failure !== undefined) throw failure.reason
-  return results.map((result) => (result as PromiseFulfilledResult<T>).value)
+  return results.map((result) => (result as PromiseFulfilledResult<unknown>).value) as T
 }
 
 /**

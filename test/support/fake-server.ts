@@ -65,10 +65,10 @@ export async function backUp(store: ObjectStore, backup: FakeBackup): Promise<St
   const lease = await acquireLease({ store, instance, verb: 'backup', holder: self, isDead: () => false, signal })
   try {
     await clearDeadIntents(store, instance, { signal })
-    const { blocks: _, head: _head, tiers: _tiers, cost: _cost, archives: _archives, knownAnswers, ...point } = storedRecoveryPoint({ instance, createdAt: clock.now().getTime(), id: recoveryPointId(clock.now(), backup.random) })
+    const { blocks: _, head: _head, tiers: _tiers, cost: _cost, archives: _archives, knownAnswers, maxTime, ...point } = storedRecoveryPoint({ instance, createdAt: clock.now().getTime(), id: recoveryPointId(clock.now(), backup.random) })
     const ahead = Promise.resolve(await readAhead({ store, instance, createdAt: point.createdAt, timezone: 'UTC', signal }))
     return await storeRecoveryPoint({
-      store, ahead, lease, point, knownAnswers: Promise.resolve(knownAnswers), startedAtMs, tiering: backup.tiering,
+      store, ahead, lease, point, measured: Promise.resolve({ knownAnswers, maxTime }), startedAtMs, tiering: backup.tiering,
       blocks: backup.blocks, damaged: [], head: backup.head, check: (backup.check ?? new SourceCheck()) as SourceCheck, collection: backup.collection ?? { collected: [], failed: [], warnings: [], findings: Promise.resolve([]), inTurn: pLimit(1) }, place: undefined,
       compactedSpanMs: 24 * hourMs, timezone: 'UTC', now: () => clock.now(), sleep: (durationMs: number) => clock.sleep(durationMs, signal),
       limit: pLimit(2), progress: noProgress, logger: silentLogger, signal,

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { answerWindows } from '../../domain/answer-windows.ts'
 import { noKnownAnswers } from '../../domain/known-answers.ts'
 import { seededRandom } from '../../domain/seeded-choice.ts'
+import type { TsdbStatus } from '../../integrations/prometheus/prometheus-api.ts'
 import { writeBehindLogBytes } from '../../tsdb/write-behind-log.ts'
 import type { BackupContext } from '../backup/backup-context.ts'
 import type { BackupRequest } from '../backup/backup-report.ts'
@@ -15,14 +16,14 @@ const spansUntilCompacted = 3
 const nothing: CollectedAnswers = { answers: noKnownAnswers, problems: [] }
 
 /** Chooses where to look by what the server has now, and reads the known answers there. */
-export async function readKnownAnswers(context: BackupContext, { facts, request }: { facts: ServerFacts; request: BackupRequest }): Promise<CollectedAnswers> {
+export async function readKnownAnswers(context: BackupContext, { facts, head, request }: { facts: ServerFacts; head: Pick<TsdbStatus, 'headMinTime' | 'headMaxTime'>; request: BackupRequest }): Promise<CollectedAnswers> {
   const { series, samplesPerSeries, queries } = context.settings.knownAnswers
   if (series === 0 && queries.length === 0) return nothing
-  const [status, blocks] = await Promise.all([context.prometheus.tsdbStatus({ signal: context.signal }), readLiveBlockRanges(facts.dataDir)])
+  const blocks = await readLiveBlockRanges(facts.dataDir)
   const newestBlockMs = Math.max(...blocks.map((block) => block.maxTime - 1), Number.NEGATIVE_INFINITY)
-  const newestMs = request.head === 'never' ? newestBlockMs : Math.max(newestBlockMs, status.headMaxTime ?? Number.NEGATIVE_INFINITY)
+  const newestMs = request.head === 'never' ? newestBlockMs : Math.max(newestBlockMs, head.headMaxTime ?? Number.NEGATIVE_INFINITY)
   if (!Number.isFinite(newestMs)) return nothing
-  const oldestMs = Math.min(...blocks.map((block) => block.minTime), status.headMinTime ?? Number.POSITIVE_INFINITY)
+  const oldestMs = Math.min(...blocks.map((block) => block.minTime), head.headMinTime ?? Number.POSITIVE_INFINITY)
   const latestEndMs = Math.min(newestMs, context.clock.now().getTime()) - facts.scrapeTimeoutMs - (await volatileMs(facts))
   const seed = randomUUID()
   const windows = answerWindows({ blocks, oldestMs, latestEndMs }, { series, windowMs: samplesPerSeries * facts.scrapeIntervalMs, random: seededRandom(seed) })

@@ -32,10 +32,10 @@ export interface StoreRequest {
   lease: Lease
   /** What is stored there, begun to be read while the snapshot was taken. */
   ahead: Promise<StoredAlready>
-  /** Being confirmed still; nothing is stored before they are. */
-  knownAnswers: Promise<StoredRecoveryPoint['knownAnswers']>
+  /** Being asked for and measured still; nothing is stored before it is known. */
+  measured: Promise<Pick<StoredRecoveryPoint, 'knownAnswers' | 'maxTime'>>
   /** Blocks, tiers and cost are filled in. */
-  point: Omit<StoredRecoveryPoint, 'blocks' | 'head' | 'archives' | 'knownAnswers' | 'tiers' | 'cost'>
+  point: Omit<StoredRecoveryPoint, 'blocks' | 'head' | 'archives' | 'knownAnswers' | 'maxTime' | 'tiers' | 'cost'>
   blocks: readonly SnapshotBlock[]
   /** What was found damaged before anything is stored. */
   damaged: readonly DamagedBlock[]
@@ -76,15 +76,18 @@ const tidyTimeoutMs = 15_000
  */
 export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOutcome> {
   const { store, point, progress } = request
-  const inventory = await readInventory(await request.ahead, { ...request, instance: point.instance, createdAt: point.createdAt })
-  const plan = planBackup(request.blocks.map(serverBlock), inventory.stored, request.compactedSpanMs)
+  const ahead = await request.ahead
   const serverHead = typeof request.head === 'object' && 'meta' in request.head ? request.head : undefined
-  const sameHead = serverHead && (await unchangedHead({ ...request, head: serverHead, externalLabels: point.source.externalLabels, previous: inventory.previous }))
+  const archiveRequest = { ...request, instance: point.instance, recoveryPoint: point.id, newest: ahead.newest }
+  const [inventory, sameHead, archivePlan, measured] = await settleAll([
+    readInventory(ahead, { ...request, instance: point.instance, createdAt: point.createdAt }),
+    serverHead === undefined ? Promise.resolve(undefined) : unchangedHead({ ...request, head: serverHead, externalLabels: point.source.externalLabels, previous: ahead.previous }),
+    planArchives(archiveRequest),
+    request.measured,
+  ])
+  const plan = planBackup(request.blocks.map(serverBlock), inventory.stored, request.compactedSpanMs)
   const localHead = sameHead === undefined ? serverHead : undefined
   const heads = localHead === undefined ? [] : [localHead.meta.ulid]
-  const archiveRequest = { ...request, instance: point.instance, recoveryPoint: point.id, newest: inventory.newest }
-  const archivePlan = await planArchives(archiveRequest)
-  const knownAnswers = await request.knownAnswers
   const intent = () => writeIntent(store, point.instance, { id: point.id, refreshedAt: request.now().toISOString(), blocks: plan.named, heads, archives: archivePlan.paths, signal: request.signal })
   let uploadedBytes = await intent()
   const keeper = keepAlive(request, intent)
@@ -117,7 +120,7 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     const reusedBytes = blocks.reduce((sum, block) => sum + blockBytes(block), headBytes + stored.reusedBytes) - results.reduce((sum, result) => sum + blockBytes(result.named), 0)
     const damagedAtSource = damageOf(request, { blocks, previous: inventory.previous })
     const complete: StoredRecoveryPoint = {
-      ...point, blocks, head, archives: stored.archives, knownAnswers, tiers: inventory.tiers, ...(damagedAtSource.length > 0 && { damagedAtSource }),
+      ...point, ...measured, blocks, head, archives: stored.archives, tiers: inventory.tiers, ...(damagedAtSource.length > 0 && { damagedAtSource }),
       cost: { uploadedBytes, reusedBytes: Math.max(0, reusedBytes), durationMs: Math.round(request.now().getTime() - request.startedAtMs) },
     }
     await awaitExpiries(store, request)

@@ -45,10 +45,10 @@ export async function backup(context: BackupContext, request: BackupRequest): Pr
   const watch = new Stopwatch(clock)
   const startedAtMs = clock.now().getTime()
   const failed = new Map<string, unknown>()
-  const facts = await watch.time('ask the server', () => readServerFacts({ ...context, configuredDataDir: context.dataDir, hostname: context.self.hostname }))
+  const [facts, { headMinTime, headMaxTime }] = await watch.time('ask the server', () => Promise.all([readServerFacts({ ...context, configuredDataDir: context.dataDir, hostname: context.self.hostname }), context.prometheus.tsdbStatus({ signal })]))
   await requireSnapshots(facts, context.prometheus.url)
   const { hostname, dataDir, externalLabels } = facts.source
-  const ask = (signal: AbortSignal) => watch.time('read known answers', () => readKnownAnswers({ ...context, signal }, { facts, request }))
+  const ask = (signal: AbortSignal) => watch.time('read known answers', () => readKnownAnswers({ ...context, signal }, { facts, head: { headMinTime, headMaxTime }, request }))
   return meanwhile(signal, ask, async (asked) => {
     const participants = await watch.time('open repositories', () => openParticipants(context, { ...request, failed, identityFor: async () => ({ hostname, dataDir, externalLabels }) }))
     const stopKeeping = keepLeases(context, participants)
@@ -70,23 +70,29 @@ interface HeadInStream {
   generations: Map<string, string>
 }
 
-/** The repositories are read while components are collected, the server is asked, and it writes the snapshot. */
+/** What repositories have of the WAL stream is looked at while components are collected and the server is asked. */
 async function makeRecoveryPoint(run: Omit<Run, 'collection'>, asked: Promise<CollectedAnswers>) {
-  const { context, request, watch, participants } = run
+  const { context, request, watch } = run
+  const lookAtStream = async (signal: AbortSignal) => (request.head === 'auto' ? watch.time('look at the shipped WAL', () => generationWithHead(run, signal)) : undefined)
+  return meanwhile(context.signal, lookAtStream, (inStream) =>
+    // Before the snapshot: a restore to the moment of the recovery point must not bring back what was configured after it.
+    withCollection({ ...context, watch }, async (collection) => {
+      const before = { ...(await asked), inStream: await inStream }
+      const made = await whileRead(run, (ahead) => storeSnapshot({ ...run, collection }, { ...before, ahead }))
+      return { ...made, collection, warnings: [...made.warnings, ...collection.warnings, ...(await collection.findings)] }
+    }))
+}
+
+/** What each repository holds is read while `use`, above all while the server writes the snapshot. */
+async function whileRead<T>({ context, participants }: Omit<Run, 'collection'>, use: (ahead: Made['ahead']) => Promise<T>): Promise<T> {
   const { instance, clock, settings } = context
   const over = new AbortController()
   const signal = AbortSignal.any([context.signal, over.signal])
   const ahead = new Map(participants.map(({ name, store }) => [name, readAhead({ store, instance, createdAt: clock.now().getTime(), timezone: settings.timezone, signal })]))
   // Told where each repository stores.
   for (const reading of ahead.values()) reading.catch(() => undefined)
-  const lookAtStream = async (signal: AbortSignal) => (request.head === 'auto' ? watch.time('look at the shipped WAL', () => generationWithHead(run, signal)) : undefined)
   try {
-    return await meanwhile(context.signal, lookAtStream, (inStream) =>
-      // Before the snapshot: a restore to the moment of the recovery point must not bring back what was configured after it.
-      withCollection({ ...context, watch }, async (collection) => {
-        const made = await storeSnapshot({ ...run, collection }, { ...(await asked), inStream: await inStream, ahead })
-        return { ...made, collection, warnings: [...made.warnings, ...collection.warnings, ...(await collection.findings)] }
-      }))
+    return await use(ahead)
   } finally {
     over.abort()
   }
@@ -108,11 +114,14 @@ async function storeSnapshot(run: Run, { answers, problems, inStream, ahead }: B
     const blocks = all.filter((block) => block.meta.ulid !== snapshot.headUlid)
     const coveredUntilMs = Math.max(...all.map((block) => block.meta.maxTime - 1), Number.NEGATIVE_INFINITY)
     const confirm = (signal: AbortSignal) => watch.time('confirm known answers', () => confirmKnownAnswers(context.prometheus, answers, { externalLabels: facts.source.externalLabels, coveredUntilMs, signal }))
-    return await meanwhile(context.signal, confirm, async (confirming) => {
-      const maxTime = await measureNewestSample(all, context.signal)
+    const measure = async (signal: AbortSignal): Promise<Measured> => {
+      const [confirmed, maxTime] = await Promise.all([confirm(signal), measureNewestSample(all, signal)])
+      return { answers: confirmed, maxTime }
+    }
+    return await meanwhile(context.signal, measure, async (measured) => {
       const check = new SourceCheck()
-      const outcomes = await watch.time('store', () => storeEverywhere(run, { createdAt, blocks, damaged, head, maxTime, answers: confirming, check, ahead }))
-      return { outcomes, answers: await confirming, damagedAtSource: [...damaged, ...check.findings(all)], warnings: [...problems, ...snapshot.warnings] }
+      const outcomes = await watch.time('store', () => storeEverywhere(run, { createdAt, blocks, damaged, head, measured, check, ahead }))
+      return { outcomes, answers: (await measured).answers, damagedAtSource: [...damaged, ...check.findings(all)], warnings: [...problems, ...snapshot.warnings] }
     })
   } finally {
     await watch.time('remove snapshot', () => snapshot.remove())
@@ -133,13 +142,18 @@ async function generationWithHead(run: Omit<Run, 'collection'>, signal: AbortSig
   return { kind: 'wal', generations }
 }
 
+/** What takes the server or its files a while to tell. */
+interface Measured {
+  answers: KnownAnswers
+  maxTime: number | null
+}
+
 interface Made {
   createdAt: Date
   blocks: SnapshotBlock[]
   damaged: DamagedBlock[]
   head: SnapshotBlock | 'empty' | 'omitted' | HeadInStream
-  maxTime: number | null
-  answers: Promise<KnownAnswers>
+  measured: Promise<Measured>
   check: SourceCheck
   /** By repository. */
   ahead: ReadonlyMap<string, Promise<StoredAlready>>
@@ -149,20 +163,22 @@ async function storeEverywhere(run: Run, made: Made): Promise<Map<string, StoreO
   const { context, facts } = run
   const { head } = made
   const all = typeof head === 'object' && 'meta' in head ? [...made.blocks, head] : made.blocks
-  const knownAnswers = made.answers.then(encodeKnownAnswers).then((answers) => (context.answersFor === undefined ? answers : sealAnswers(answers, context.answersFor)))
+  const measured = made.measured.then(async ({ answers, maxTime }) => {
+    const knownAnswers = await encodeKnownAnswers(answers)
+    return { maxTime, knownAnswers: context.answersFor === undefined ? knownAnswers : await sealAnswers(knownAnswers, context.answersFor) }
+  })
   // Told where each repository stores.
-  knownAnswers.catch(() => undefined)
+  measured.catch(() => undefined)
   const id = recoveryPointId(made.createdAt, randomBytes(4).toString('hex'))
   const limit = pLimit(context.settings.filesAtOnce)
   const outcomes = new Map<string, StoreOutcome>()
   await Promise.all(run.participants.map(async ({ name, store, tiering, lease }) => {
     try {
       outcomes.set(name, await storeRecoveryPoint({
-        store, tiering, lease, limit, ahead: made.ahead.get(name) as Promise<StoredAlready>, knownAnswers,
+        store, tiering, lease, limit, ahead: made.ahead.get(name) as Promise<StoredAlready>, measured,
         point: {
           id, instance: context.instance, createdAt: made.createdAt.getTime(), source: facts.source,
           minTime: all.length === 0 ? null : Math.min(...all.map((block) => block.meta.minTime)),
-          maxTime: made.maxTime,
         },
         blocks: made.blocks, damaged: made.damaged, head: typeof head === 'object' && 'generations' in head ? { kind: 'wal', generation: head.generations.get(name) as string } : head, check: made.check,
         collection: run.collection, place: context.components?.places.get(name),

@@ -70,7 +70,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('backups and their re
     await on(plain).backup()
     let asking = false
     let ended = false
-    const silent = { ...server.api, async tsdbStatus({ signal }: Parameters<typeof server.api.tsdbStatus>[0] = {}) {
+    const silent = { ...server.api, async labelValues(_: string, { signal }: Parameters<typeof server.api.labelValues>[1]) {
       asking = true
       await new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve()))
       ended = true
