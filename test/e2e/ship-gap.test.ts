@@ -1,5 +1,3 @@
-import { open, stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { shipExitCode } from '../../src/cli/commands/ship.ts'
 import { list } from '../../src/operations/report/list.ts'
@@ -7,6 +5,7 @@ import type { ShipReport } from '../../src/operations/ship/ship-report.ts'
 import type { ObjectStore } from '../../src/stores/object-store.ts'
 import { promDr } from '../cli/launcher.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
+import { damageWhatIsLogged } from '../support/damaged-log.ts'
 import { missingPrograms } from '../support/prometheus.ts'
 import { differences, restored, samplesOf } from '../support/shipped-server.ts'
 import { startWrittenServer } from '../support/written-server.ts'
@@ -17,12 +16,7 @@ describe.skipIf(missingPrograms('prometheus'))('a log that is damaged on the ser
     await write(5)
     await operations.backup()
     await ship()
-    const segment = join(server.dataDir, 'wal', '00000000')
-    const { size } = await stat(segment)
-    await write(5)
-    const file = await open(segment, 'r+')
-    await file.write(Buffer.from([0xff, 0xff, 0xff]), 0, 3, size + 10)
-    await file.close()
+    const size = await damageWhatIsLogged(server.dataDir, () => write(5))
     await write(5)
     const source = await samples()
     const report = await ship()

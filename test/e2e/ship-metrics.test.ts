@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process'
-import { chmod, mkdir, open, readFile, readdir, rename, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, readdir, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { readGenerations, readHeartbeat } from '../../src/repository/wal-stream.ts'
 import { launcher, promDr, start } from '../cli/launcher.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
+import { damageWhatIsLogged } from '../support/damaged-log.ts'
 import { missingPrograms, promtoolBinary, startNodeExporter, startTestPrometheus, waitFor } from '../support/prometheus.ts'
 import { startWrittenServer } from '../support/written-server.ts'
 
@@ -85,12 +86,7 @@ describe.skipIf(missing)('the metrics file of ship', () => {
     const { server, path, write, once, served, until, shipping } = await scene()
     await write(5)
     expect((await once()).code).toBe(0)
-    const segment = join(server.dataDir, 'wal', '00000000')
-    const { size } = await stat(segment)
-    await write(5)
-    const file = await open(segment, 'r+')
-    await file.write(Buffer.from([0xff, 0xff, 0xff]), 0, 3, size + 10)
-    await file.close()
+    const size = await damageWhatIsLogged(server.dataDir, () => write(5))
     expect((await once()).code).toBe(5)
     expect(await served('prom_dr_ship_log_damaged{')).toBe(1)
     const process = shipping()
