@@ -9,6 +9,8 @@ export interface MetricsWriterContext {
   logger: Logger
 }
 
+const closingMs = 5000
+
 /**
  * Writes the metrics beside the shipping, which never waits for it: one write at a time, and the newest state after it. What goes wrong is
  * logged once, until it works again.
@@ -41,10 +43,13 @@ export class MetricsWriter {
     }
   }
 
-  /** The last state; resolves when it is written or could not be. */
+  /** The last state; resolves when it is written or could not be, and after five seconds of a file system that hangs. */
   async close(): Promise<void> {
     this.notice()
-    await this.#writing
+    const over = new AbortController()
+    const { clock } = this.#context
+    await Promise.race([this.#writing, clock.sleep(closingMs, over.signal).catch(() => undefined)])
+    over.abort()
   }
 
   async #write(file: MetricsFile): Promise<void> {
