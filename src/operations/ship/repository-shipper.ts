@@ -319,8 +319,8 @@ async function begin(context: RepositoryShipperContext, why: { reason: string; p
   // After the log: what compaction takes from it meanwhile is in a block that is counted.
   const blocks = (await listBlocks(context.dataDir)).blocks.length
   const ownMs = checkpoint === undefined || bound === null ? await oldestSampleMs(segments.filter(({ number }) => number >= firstSegment)) : bound
-  // A log without samples has lost what came until now, but for what the blocks have.
-  const reachesBackToMs = ownMs ?? (bound !== null && bound >= (why.newestSampleMs ?? bound) ? bound : context.now().getTime())
+  // A log without samples has lost what came until now: blocks that reach further are no part of it.
+  const reachesBackToMs = ownMs ?? context.now().getTime()
   const gap = why.newestSampleMs !== null && reachesBackToMs > why.newestSampleMs ? { from: why.newestSampleMs, to: reachesBackToMs, reason: why.reason } : null
   const generation = await beginGeneration(context, { reason: why.reason, firstSegment, checkpoint: checkpoint?.segment ?? null, bound, blocks, parent: why.parent, gap })
   return { generation, wal: WalShipper.start(ofTails(context), generation.id, { log: 'wal', segment: firstSegment, newestSampleMs: why.newestSampleMs ?? undefined }), wbl: await startWbl(context, generation.id), unsealed: [] }

@@ -2,7 +2,7 @@
 const leastCalledBytes = 48
 
 /**
- * Unpacks a raw snappy block (google/snappy, format_description.txt) into memory of the caller, which has to be as long as `blockBytes` says.
+ * Unpacks a raw snappy block (google/snappy, format_description.txt) into memory of the caller, which has to be as long as the block says at its start.
  * @throws Error saying what is wrong with it
  */
 export function unpackBlock(packed: Uint8Array, target: Uint8Array): void {

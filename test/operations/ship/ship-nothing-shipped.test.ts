@@ -82,6 +82,19 @@ describe('a server that begins again with an empty log', () => {
     expect(repositories[0]?.newestSample).toBe(before.repositories[0]?.newestSample)
   })
 
+  it('leaves it too where blocks reach further than what was shipped: they end before it', async () => {
+    const { wal, store, ship } = await scene()
+    await wal.append(10)
+    await ship()
+    await wal.append(3000)
+    await wal.compact()
+    const blockEndMs = wal.state.blocks.at(-1)?.maxTime ?? Number.POSITIVE_INFINITY
+    await rm(join(wal.dataDir, 'wal'), { recursive: true })
+    await SimulatedWal.create(wal.dataDir)
+    await ship()
+    expect((await readGenerations(store, 'prom-a')).at(-1)?.gap?.to).toBeGreaterThan(blockEndMs)
+  })
+
   it('has its gap told anew when yet another log takes its place before anything was shipped', async () => {
     const { wal, ship } = await scene()
     await wal.append(10)
