@@ -1,18 +1,15 @@
 // npm run build: joins what tsc made of src/, and the packages that it uses, into dist/prom-dr.cjs and chunks beside it, and has V8 compile them:
 // Node takes longer to find, load and compile a thousand small modules than most commands take to run. Packages with binaries of their own stay outside.
-import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import { build } from 'rolldown'
-import { compile, compiledPath } from './load-bundle.js'
+import { compile, compiledPath, sealCompiled } from './load-bundle.js'
 
 const dist = fileURLToPath(new URL('../dist/', import.meta.url))
 const dayMs = 86_400_000
-const entryName = 'prom-dr.cjs'
 
-// V8 knows a source by its length alone: what it compiled of the entry's last form must not be taken for that of the new one.
-rmSync(compiledPath(join(dist, entryName)), { force: true })
 const { output } = await build({
   input: { 'prom-dr': join(dist, 'main.js') },
   platform: 'node',
@@ -20,7 +17,7 @@ const { output } = await build({
   resolve: { mainFields: ['module', 'main'] },
   external: ['snappy', '@node-rs/crc32'],
   output: {
-    dir: dist, format: 'cjs', dynamicImportInCjs: false, entryFileNames: entryName, chunkFileNames: 'prom-dr-[name]-[hash].cjs',
+    dir: dist, format: 'cjs', dynamicImportInCjs: false, entryFileNames: 'prom-dr.cjs', chunkFileNames: 'prom-dr-[name]-[hash].cjs',
     // Node keeps the text of what it runs in memory, with a byte for each character where all are ASCII, and two where one is not.
     comments: { legal: true, annotation: false, jsdoc: false },
     minify: { compress: false, mangle: false, codegen: { removeWhitespace: false, asciiOnly: true } },
@@ -35,10 +32,11 @@ const { output } = await build({
 // Every function, not only those that run when a file is loaded.
 for (const path of output.map(({ fileName }) => join(dist, fileName))) {
   setFlagsFromString('--no-lazy')
-  const script = compile(path)
+  const source = readFileSync(path)
+  const script = compile(path, { source })
   // Flags are part of what a compiled form has to agree with.
   setFlagsFromString('--lazy')
-  writeFileSync(compiledPath(path), script.createCachedData())
+  writeFileSync(compiledPath(path), sealCompiled(source, script.createCachedData()))
 }
 
 // A process of the build before may still want to load one of its chunks.

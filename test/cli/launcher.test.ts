@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { copyFile, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { dirname, join } from 'node:path'
@@ -21,7 +22,7 @@ describe('the launcher', () => {
     expect({ code, stderr }).toEqual({ code: 1, stderr: 'error: prom-dr is not built\nhint: run "npm ci && npm run build" in its directory\n' })
   })
 
-  test('runs the bundle with what V8 compiled of it, and as well where that is of another V8, cut short or gone', async () => {
+  test('runs the bundle with what V8 compiled of it, and as well where that is of another V8 or source, damaged, cut short or gone', async () => {
     const cwd = await temporaryDirectory()
     const root = dirname(dirname(launcher))
     const copy = (path: string) => copyFile(join(root, path), join(cwd, path))
@@ -30,15 +31,24 @@ describe('the launcher', () => {
     await Promise.all(['package.json', 'bin/prom-dr.js', 'bin/load-bundle.js', ...(await readdir(distDir)).filter((name) => /\.cjs(\.v8)?$/.test(name)).map((name) => `dist/${name}`)].map(copy))
     const compiled = join(cwd, 'dist', 'prom-dr.cjs.v8')
     const whole = await readFile(compiled)
-    const otherVersion = Buffer.from(whole)
-    otherVersion.writeUInt32LE(otherVersion.readUInt32LE(4) ^ 1, 4)
-    const isRejected = `import { readFileSync } from 'node:fs'; import { compile, compiledPath } from './bin/load-bundle.js'; console.log(compile('dist/prom-dr.cjs', readFileSync(compiledPath('dist/prom-dr.cjs'))).cachedDataRejected)`
-    for (const bytes of [whole, otherVersion, whole.subarray(0, whole.length / 2), undefined]) {
+    const source = await readFile(join(cwd, 'dist', 'prom-dr.cjs'))
+    const sealed = (text: Buffer, form: Buffer) => Buffer.concat([createHash('sha256').update(text).update(form).digest(), form])
+    const of = (change: (compiled: Buffer) => void) => {
+      const compiled = Buffer.from(whole.subarray(32))
+      change(compiled)
+      return compiled
+    }
+    const otherVersion = sealed(source, of((compiled) => compiled.writeUInt32LE(compiled.readUInt32LE(4) ^ 1, 4)))
+    // V8 would run it into a crash.
+    const damaged = Buffer.concat([whole.subarray(0, 32), of((compiled) => (compiled[compiled.length >> 1]! ^= 4))])
+    const ofAnotherSource = sealed(Buffer.alloc(source.length), whole.subarray(32))
+    const isUsed = `import { readFileSync } from 'node:fs'; import { compile, readCompiled } from './bin/load-bundle.js'; const source = readFileSync('dist/prom-dr.cjs'); const cachedData = readCompiled('dist/prom-dr.cjs', source); console.log(cachedData !== undefined && !compile('dist/prom-dr.cjs', { source, cachedData }).cachedDataRejected)`
+    for (const bytes of [whole, otherVersion, damaged, ofAnotherSource, whole.subarray(0, whole.length / 2), Buffer.alloc(0), undefined]) {
       await (bytes === undefined ? rm(compiled) : writeFile(compiled, bytes))
       const { code, stdout, stderr } = await start([process.execPath, join(cwd, 'bin', 'prom-dr.js'), 'list', '--json'], { cwd }).ended
       expect({ code, stderr }).toEqual({ code: 8, stderr: '' })
       expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'REPOSITORY_NOT_FOUND' } })
-      if (bytes !== undefined) expect(await start([process.execPath, '--input-type=module', '--eval', isRejected], { cwd }).ended).toMatchObject({ stdout: `${bytes !== whole}\n` })
+      expect(await start([process.execPath, '--input-type=module', '--eval', isUsed], { cwd }).ended).toMatchObject({ stdout: `${bytes === whole}\n` })
     }
   })
 
