@@ -42,9 +42,13 @@ export async function announceSnapshot(dataDir: string, announcement: { id: stri
   return path
 }
 
-/** Whether an announcement could be written, found by writing a file and removing it. @throws DATA_DIR_UNREADABLE, DISK_FULL, FILE_SYSTEM */
+/**
+ * Whether an announcement could be written, found by writing a file and removing it. Its name is that of an unfinished
+ * announcement of this process, so that the next backup removes it where this process is killed in between.
+ * @throws DATA_DIR_UNREADABLE, DISK_FULL, FILE_SYSTEM
+ */
 export async function tryToNote(dataDir: string): Promise<void> {
-  const path = join(dataDir, `${ownNamePrefix}try-${randomUUID()}`)
+  const path = join(dataDir, `${requestPrefix}${process.pid}-${randomUUID()}.json.tmp`)
   await onDataFile(dataDir, writeFile(path, '', { flag: 'wx' }).then(() => rm(path, { force: true })))
 }
 
