@@ -9,7 +9,8 @@ const rewrittenBytes = 4 * 1024 * 1024
 
 /**
  * Runs `look` on a copy of collected files in which absolute paths that lie in the collection are those of the copy: a program then
- * judges the files that were archived, not those that happen to be on this machine. The copy is private and goes afterwards.
+ * judges the files that were archived, not those that happen to be on this machine. The copy is private, lies beside the collection
+ * so that it goes with it where this process is killed, and goes afterwards.
  */
 export async function withRelocatedCopy<T>(directory: string, look: (copy: string) => Promise<T>): Promise<T> {
   const copy = await mkdtemp(join(dirname(directory), '.prom-dr-check-'))

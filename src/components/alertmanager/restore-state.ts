@@ -1,6 +1,5 @@
 import { chown, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { PromDrError, systemCode } from '../../errors.ts'
 import { stateFileBytes } from '../../integrations/alertmanager/state-file.ts'
 import { ifThere } from '../../system/if-there.ts'
@@ -32,7 +31,7 @@ export async function restoreState(from: string, options: RestoreComponentOption
   const bytes = await archivedState(from)
   if (bytes.size === 0) return nothing
   if (dataDir === undefined) return { ...nothing, warnings: ['silences and the notification log were not restored: Alertmanager does not answer, and components.alertmanager.dataDir is not set'] }
-  const scratch = await mkdtemp(join(tmpdir(), 'prom-dr-state-'))
+  const scratch = await mkdtemp(join(dirname(from), '.prom-dr-state-'))
   try {
     for (const [name, content] of bytes) await writeFile(join(scratch, name), content, { mode: 0o644 })
     if (!options.dryRun) await makeDataDir(dataDir, context.stateOwner)

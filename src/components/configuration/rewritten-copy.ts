@@ -1,5 +1,4 @@
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { basename, dirname, extname, join } from 'node:path'
 import { namingFiles, referencesIn } from './archived-references.ts'
 import { escapeGoPattern, matchesGoPattern } from './go-glob.ts'
@@ -19,11 +18,12 @@ export interface RewrittenCopy {
 /**
  * Runs `look` on a copy of an archived configuration in which every path is that of the archived file, so that a program judges what was
  * archived and reads nothing else of this machine. Only the scalars that hold paths are changed; the rest of the text stays as it is,
- * byte for byte. Credentials that are not in the archive are empty files. The copy is private and goes afterwards.
+ * byte for byte. Credentials that are not in the archive are empty files. The copy is private, lies beside the archived files so that it goes with them
+ * where this process is killed, and goes afterwards.
  * @throws COMPONENT_FAILED when a configuration file is no YAML
  */
 export async function withRewrittenCopy<T>(directory: string, layout: Layout, look: (copy: RewrittenCopy) => Promise<T>): Promise<T> {
-  const scratch = await mkdtemp(join(tmpdir(), 'prom-dr-check-'))
+  const scratch = await mkdtemp(join(dirname(directory), '.prom-dr-check-'))
   try {
     const copy = new ConfigurationCopy(directory, layout, scratch)
     await copy.make()
