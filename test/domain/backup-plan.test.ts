@@ -14,22 +14,22 @@ function block(ulid: string, more: Partial<ServerBlock> = {}): ServerBlock {
 describe('a backup', () => {
   test('uploads what is not stored, and names everything once', () => {
     const plan = planBackup([block('A'), block('B')], [block('A')], dayMs)
-    expect(plan).toEqual({ upload: ['B'], reuse: ['A'], covers: new Map(), named: ['A', 'B'] })
+    expect(plan).toEqual({ upload: ['B'], reuse: ['A'], covers: new Map(), standIns: new Map(), named: ['A', 'B'] })
   })
 
   test('of a server without blocks names nothing', () => {
-    expect(planBackup([], [block('A')], dayMs)).toEqual({ upload: [], reuse: [], covers: new Map(), named: [] })
+    expect(planBackup([], [block('A')], dayMs)).toEqual({ upload: [], reuse: [], covers: new Map(), standIns: new Map(), named: [] })
   })
 
   const merged = block('M', { level: 2, sources: ['A', 'B'], numSamples: 20, maxTime: 4 * hourMs })
 
   test('names the stored sources of a compacted block in its place', () => {
     const plan = planBackup([merged], [block('A'), block('B')], dayMs)
-    expect(plan).toEqual({ upload: [], reuse: [], covers: new Map([['M', ['A', 'B']]]), named: ['A', 'B'] })
+    expect(plan).toEqual({ upload: [], reuse: [], covers: new Map([['M', ['A', 'B']]]), standIns: new Map(), named: ['A', 'B'] })
   })
 
   test('uploads a compacted block that spans enough, and names its sources no more', () => {
-    expect(planBackup([merged], [block('A'), block('B')], 4 * hourMs)).toMatchObject({ upload: ['M'], named: ['M'] })
+    expect(planBackup([merged], [block('A'), block('B')], 4 * hourMs)).toEqual({ upload: ['M'], reuse: [], covers: new Map(), standIns: new Map([['M', ['A', 'B']]]), named: ['M'] })
     expect(planBackup([merged], [block('A'), block('B')], 4 * hourMs + 1)).toMatchObject({ upload: [], named: ['A', 'B'] })
   })
 
@@ -46,7 +46,7 @@ describe('a backup', () => {
     ['one of its sources has', {}, { hasTombstones: true }],
     ['samples were deleted in the compaction', { numSamples: 19 }, {}],
   ])('uploads a compacted block when %s', (_, compacted, source) => {
-    expect(planBackup([{ ...merged, ...compacted }], [block('A'), block('B', source)], dayMs)).toMatchObject({ upload: ['M'], named: ['M'] })
+    expect(planBackup([{ ...merged, ...compacted }], [block('A'), block('B', source)], dayMs)).toMatchObject({ upload: ['M'], standIns: new Map(), named: ['M'] })
   })
 
   test('never covers a level-1 block by others: it is nobody\'s compaction', () => {

@@ -2,10 +2,13 @@ import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { BlockMeta } from '../../src/domain/block.ts'
+import { backupExitCode } from '../../src/cli/commands/backup.ts'
+import type { BackupReport } from '../../src/operations/backup/backup-report.ts'
 import { readRecoveryPoints } from '../../src/repository/recovery-points.ts'
 import { createMemoryStore } from '../../src/stores/memory-store.ts'
 import { listBlocks } from '../../src/tsdb/data-directory.ts'
 import { readBlockMeta } from '../../src/tsdb/block-directory.ts'
+import { badSector } from '../fakes/bad-sector.ts'
 import { makeBlocks } from '../support/blocks.ts'
 import { keysOf } from '../support/bodies.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
@@ -46,6 +49,45 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a backup after a com
     const everything = ['count_over_time(wave[1h])', 'sum_over_time(wave[1h])']
     const nowMs = Date.now()
     for (const query of everything) expect(await restored.api.query(query, nowMs)).toBe(await server.api.query(query, nowMs))
+  })
+
+  it('is whole although the disk does not give the compacted block: the blocks that it was made of are stored', async () => {
+    const server = await startFastServer()
+    const store = createMemoryStore()
+    const operations = operationsOn(server.api, store)
+    const firstMs = Math.floor((Date.now() - 20 * minuteMs) / (9 * minuteMs)) * 9 * minuteMs
+    await write(server, firstMs, 2.6)
+    await waitFor(async () => (await metasOf(server)).length > 0, { what: 'a block' })
+    let report = await operations.backup()
+    for (let minute = 2.6; minute < 12 && report.repositories[0]?.coveredBlocks === 0; minute += 1) {
+      await write(server, firstMs + minute * minuteMs, 1)
+      await waitForQuiet(server)
+      report = await operations.backup()
+    }
+    const compacted = (await metasOf(server)).find(({ compaction }) => compaction.level > 1)
+    const { points: [...before] } = await readRecoveryPoints(store, 'prom-a')
+
+    // From now on compacted blocks are to be stored themselves; this one cannot be read.
+    const replacing = operationsOn(server.api, store, { settings: { compactedSpanMs: minuteMs } })
+    const sector = await badSector(join(server.dataDir, compacted?.ulid ?? '', 'chunks', '000001'))
+    let damaged: BackupReport
+    try {
+      damaged = await replacing.backup()
+    } finally {
+      sector.mend()
+    }
+    expect(sector.hits).toBeGreaterThan(0)
+    expect(backupExitCode(damaged)).toBe(5)
+    expect(damaged.damagedAtSource).toEqual([{ ulid: compacted?.ulid, reason: expect.stringContaining('EIO') }])
+    expect(damaged.warnings).toEqual([expect.stringMatching(new RegExp(`^block ${compacted?.ulid} cannot be read, but the recovery point in .* lacks nothing: it has ${compacted?.compaction.sources.join(', ')} in its place`))])
+    const { points } = await readRecoveryPoints(store, 'prom-a')
+    expect(points.at(-1)?.blocks.map(({ ulid }) => ulid)).toEqual(before.at(-1)?.blocks.map(({ ulid }) => ulid))
+    expect(points.at(-1)?.damagedAtSource).toBeUndefined()
+    expect(await replacing.restore(join(await temporaryDirectory('restored'), 'data'))).toMatchObject({ answers: { equal: true } })
+
+    // Read again, it replaces them.
+    expect(await replacing.backup()).toMatchObject({ damagedAtSource: [], warnings: [], repositories: [{ ok: true, uploadedBlocks: 1 }] })
+    expect((await readRecoveryPoints(store, 'prom-a')).points.at(-1)?.blocks.map(({ ulid }) => ulid)).toContain(compacted?.ulid)
   })
 })
 

@@ -1,6 +1,6 @@
 import { setInterval } from 'node:timers'
 import type { LimitFunction } from 'p-limit'
-import { planBackup } from '../../domain/backup-plan.ts'
+import { type BackupPlan, planBackup } from '../../domain/backup-plan.ts'
 import type { Progress } from '../../domain/progress.ts'
 import { type DamagedBlock, type Head, type NamedBlock, blockBytes } from '../../domain/recovery-point.ts'
 import { PromDrError, hasCode, messageOf } from '../../errors.ts'
@@ -88,7 +88,8 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
   const plan = planBackup(request.blocks.map(serverBlock), inventory.stored, request.compactedSpanMs)
   const localHead = sameHead === undefined ? serverHead : undefined
   const heads = localHead === undefined ? [] : [localHead.meta.ulid]
-  const intent = () => writeIntent(store, point.instance, { id: point.id, refreshedAt: request.now().toISOString(), blocks: plan.named, heads, archives: archivePlan.paths, signal: request.signal })
+  const held = [...new Set([...plan.named, ...[...plan.standIns.values()].flat()])].sort()
+  const intent = () => writeIntent(store, point.instance, { id: point.id, refreshedAt: request.now().toISOString(), blocks: held, heads, archives: archivePlan.paths, signal: request.signal })
   let uploadedBytes = await intent()
   const keeper = keepAlive(request, intent)
   let committing = false
@@ -105,20 +106,21 @@ export async function storeRecoveryPoint(request: StoreRequest): Promise<StoreOu
     const results = sent.filter((result) => result !== undefined)
     const uploaded = new Map(results.map((result) => [result.named.ulid, result]))
     const known = new Map(inventory.stored.map((block) => [block.ulid, block.named]))
+    const replaced = await standInsOf(request, { plan, uploaded, inventory })
     const blocks: NamedBlock[] = []
-    for (const ulid of plan.named) {
+    for (const ulid of [...plan.named, ...replaced.named].sort()) {
       const named = uploaded.get(ulid)?.named ?? known.get(ulid)
       if (named === undefined) continue
       blocks.push(await withTombstones(named, local.get(ulid)?.tombstones))
     }
     const stored = await storeArchives(archivePlan, archiveRequest)
     uploadedBytes += results.reduce((sum, result) => sum + result.uploadedBytes, stored.uploadedBytes)
-    const warnings = [...inventory.warnings, ...results.flatMap((result) => result.replaced.map((key) => `${key} held other bytes and was stored anew`)), ...stored.warnings]
+    const warnings = [...inventory.warnings, ...replaced.warnings, ...results.flatMap((result) => result.replaced.map((key) => `${key} held other bytes and was stored anew`)), ...stored.warnings]
     const headBlock = sameHead ?? (localHead && uploaded.get(localHead.meta.ulid)?.named)
     const head = headBlock === undefined ? headWithoutBlock(request.head) : { kind: 'block' as const, block: headBlock }
     const headBytes = head.kind === 'block' ? blockBytes(head.block) : 0
     const reusedBytes = blocks.reduce((sum, block) => sum + blockBytes(block), headBytes + stored.reusedBytes) - results.reduce((sum, result) => sum + blockBytes(result.named), 0)
-    const damagedAtSource = damageOf(request, { blocks, previous: inventory.previous })
+    const damagedAtSource = damageOf(request, { blocks, previous: inventory.previous }).filter(({ ulid }) => !replaced.unreadable.has(ulid))
     const complete: StoredRecoveryPoint = {
       ...point, ...measured, blocks, head, archives: stored.archives, tiers: inventory.tiers, ...(damagedAtSource.length > 0 && { damagedAtSource }),
       cost: { uploadedBytes, reusedBytes: Math.max(0, reusedBytes), durationMs: Math.round(request.now().getTime() - request.startedAtMs) },
@@ -164,6 +166,18 @@ async function prepareBlocks(request: StoreRequest, inventory: Inventory, named:
     if (await unmarkBlock(request.store, ulid, request)) return
     throw new PromDrError('CONTENTION', `the deletion mark of block ${ulid} in ${request.store.url} came of age while the backup began`, { hint: 'nothing was committed; run the backup again' })
   })))
+}
+
+/**
+ * For blocks that could not be read, those that are stored already and hold the same samples: the recovery point is whole then. Their
+ * marks are taken back only now; the intent has held them since before it was known.
+ */
+async function standInsOf(request: StoreRequest, { plan, uploaded, inventory }: { plan: BackupPlan; uploaded: ReadonlyMap<string, unknown>; inventory: Inventory }) {
+  const unreadable = new Map([...plan.standIns].filter(([ulid]) => !uploaded.has(ulid)))
+  const named = [...new Set([...unreadable.values()].flat())].filter((ulid) => !plan.named.includes(ulid))
+  await prepareBlocks(request, inventory, named)
+  const warnings = [...unreadable].map(([ulid, parts]) => `block ${ulid} cannot be read, but the recovery point in ${request.store.url} lacks nothing: it has ${parts.join(', ')} in its place, which it was compacted from`)
+  return { unreadable, named, warnings }
 }
 
 /** Also of blocks that an earlier backup stored, and which were not read again. */
