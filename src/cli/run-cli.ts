@@ -60,6 +60,7 @@ function asPromDrError(error: unknown, signal: AbortSignal): PromDrError {
 
 /** Commander writes `error: what is wrong\n(Did you mean x?)`. */
 function usageError(error: CommanderError): PromDrError {
+  if (error.code === 'commander.help') return new PromDrError('USAGE', 'no command was given that prom-dr has', { hint: 'run "prom-dr --help" to see them' })
   const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n')
   const suggested = /^\(Did you mean (.*)\?\)$/.exec(rest.join(' ').trim())?.[1]
   const hint = suggested === undefined ? 'run "prom-dr --help", or a command with --help' : `did you mean ${suggested}?`

@@ -106,6 +106,8 @@ describe('what a command asks for', () => {
 describe('mistakes in the command line are exit code 2, before anything is opened', () => {
   test.each([
     [['bakup'], "unknown command 'bakup'", 'did you mean backup?'],
+    [['--quiet'], 'no command was given that prom-dr has', 'prom-dr --help'],
+    [['help', 'bakup'], 'no command was given that prom-dr has', 'prom-dr --help'],
     [['backup', '--haed', 'x'], "unknown option '--haed'", 'did you mean --head?'],
     [['backup', '--head', 'some'], 'always, never', 'prom-dr --help'],
     [['backup', 'extra'], 'too many arguments', ''],
