@@ -54,9 +54,10 @@ async function removeDeadScratch({ parent, isDead }: ScratchOptions): Promise<vo
       const stats = await lstat(path)
       if (!stats.isDirectory() || stats.uid !== process.getuid?.()) continue
       const owner = await readOwner(path)
-      if (owner !== undefined && isDead(owner)) await rm(path, { recursive: true, force: true })
-      // A run that was killed before it wrote its name left it empty; nobody takes an hour between the two.
-      else if (owner === undefined && Date.now() - stats.mtimeMs > 3_600_000) await rmdir(path)
+      const isOld = Date.now() - stats.mtimeMs > 3_600_000
+      // A run that was killed before it wrote its name, or while it did, left it empty or without a word in that file; nobody takes an hour for this.
+      if (owner === 'unfinished' ? isOld : owner !== undefined && isDead(owner)) await rm(path, { recursive: true, force: true })
+      else if (owner === undefined && isOld) await rmdir(path)
     } catch (error) {
       // Another run clears away at the same moment; what is not empty is somebody's.
       if (!['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes(systemCode(error) ?? '')) throw error
@@ -64,9 +65,10 @@ async function removeDeadScratch({ parent, isDead }: ScratchOptions): Promise<vo
   }
 }
 
-async function readOwner(path: string): Promise<ScratchOwner | undefined> {
+async function readOwner(path: string): Promise<ScratchOwner | 'unfinished' | undefined> {
   try {
-    return ownerSchema.parse(JSON.parse(await readFile(join(path, ownerFile), 'utf8')))
+    const text = await readFile(join(path, ownerFile), 'utf8')
+    return text === '' ? 'unfinished' : ownerSchema.parse(JSON.parse(text))
   } catch (error) {
     if (systemCode(error) === 'ENOENT' || error instanceof SyntaxError || error instanceof z.ZodError) return undefined
     throw error

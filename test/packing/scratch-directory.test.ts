@@ -50,11 +50,16 @@ describe('a scratch directory', () => {
     const longAgo = (Date.now() - 2 * hour) / 1000
     await utimes(await leave(parent, 'prom-dr-scratch-empty-old', undefined), longAgo, longAgo)
     await leave(parent, 'prom-dr-scratch-empty-young', undefined)
+    for (const [name, time] of [['old', longAgo], ['young', Date.now() / 1000]] as const) {
+      const begun = await leave(parent, `prom-dr-scratch-begun-${name}`, undefined)
+      await writeFile(join(begun, 'owner.json'), '')
+      await utimes(begun, time, time)
+    }
     const full = await leave(parent, 'prom-dr-scratch-nameless', undefined)
     await writeFile(join(full, 'data'), 'x')
     await utimes(full, longAgo, longAgo)
     await withPrivateScratch({ parent, self, isDead }, async () => undefined)
-    expect((await readdir(parent)).sort()).toEqual(['prom-dr-scratch-alive', 'prom-dr-scratch-elsewhere', 'prom-dr-scratch-empty-young', 'prom-dr-scratch-link', 'prom-dr-scratch-nameless', 'real', 'something-else'])
+    expect((await readdir(parent)).sort()).toEqual(['prom-dr-scratch-alive', 'prom-dr-scratch-begun-young', 'prom-dr-scratch-elsewhere', 'prom-dr-scratch-empty-young', 'prom-dr-scratch-link', 'prom-dr-scratch-nameless', 'real', 'something-else'])
   })
 
   test('is not made where there is no directory for it, and the answer says where', async () => {
