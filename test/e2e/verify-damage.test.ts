@@ -111,6 +111,17 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a damaged repository
     expect(JSON.parse(restored.stdout)).toMatchObject({ error: { code: 'DAMAGED', message: expect.stringContaining(key) } })
   })
 
+  it('is not called sound for an instance that is not in it, and no record makes one of the name', async () => {
+    const { root, store } = await source.copy()
+    const other = createFileStore({ root: (await source.copy()).root })
+    await rm(join(root, 'instances', 'prom-a'), { recursive: true })
+    const before = await keysOf(store)
+    expect(await rejectionOf(operationsOn(source.api, other).verify({ instance: 'prom-b' }))).toMatchObject({ code: 'INSTANCE_NOT_FOUND', hint: expect.stringContaining('it has: prom-a') })
+    expect(await operationsOn(source.api, [{ name: 'without', store }, { name: 'whole', store: other }]).verify({ instance: 'prom-a' })).toMatchObject({ ok: true, checkedRecoveryPoints: 1 })
+    expect(await keysOf(store)).toEqual(before)
+    expect((await keysOf(other)).filter((key) => key.includes('prom-b'))).toEqual([])
+  })
+
   it('whose newest recovery point is damaged gives the one before for latest, and says so', async () => {
     const two = await makeRestorable({ recoveryPoints: 2 })
     const [older = '', newer = ''] = two.ids

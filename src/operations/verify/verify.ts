@@ -8,6 +8,7 @@ import { readIdentity } from '../../repository/identity.ts'
 import { decodeKnownAnswers } from '../../repository/known-answers-codec.ts'
 import { openAnswers } from '../../repository/sealed-answers.ts'
 import { identityKey } from '../../repository/layout.ts'
+import { listInstances } from '../../repository/recovery-points.ts'
 import { readVerifications, recordVerification } from '../../repository/records.ts'
 import type { StoredRecoveryPoint } from '../../repository/recovery-point-schema.ts'
 import type { ScratchOptions } from '../../packing/scratch-directory.ts'
@@ -50,11 +51,12 @@ const rememberedVerifications = 1000
 /**
  * Checks that what recovery points name is there: by listing always, byte by byte with `readData`, by a server's answers
  * with `startServer`. Damage is in the report, by object; it is not an error of the verification.
- * @throws the first repository's error when none can be read, NO_RECOVERY_POINT for an id that none has
+ * @throws the first repository's error when none can be read, NO_RECOVERY_POINT for an id that none has, INSTANCE_NOT_FOUND
  */
 export async function verify(context: VerifyContext, asked: VerifyRequest): Promise<VerifyReport> {
   const watch = new Stopwatch(context.clock)
   const sources = await readSources(context.repositories, { ...asked, signal: context.signal })
+  if (asked.instance !== undefined) await keepWhatIsThere(sources, asked.instance, context.signal)
   const request = { ...asked, ids: await idsOf(context, sources, asked) }
   requireIds(sources, request.ids)
   const report: VerifyReport = { ok: true, checkedRecoveryPoints: 0, checkedObjects: 0, listedBytes: 0, checkedBytes: 0, checkedChunks: 0, damaged: [], subset: null, answers: [], durationMs: 0, unreachable: sources.unreachable, warnings: [] }
@@ -69,6 +71,13 @@ export async function verify(context: VerifyContext, asked: VerifyRequest): Prom
   report.ok = report.damaged.length === 0 && report.answers.every((answers) => answers.equal)
   report.durationMs = watch.totalMs()
   return report
+}
+
+/** A mistyped name is not to be called sound, nor to get a record, which would make it look like an instance. @throws INSTANCE_NOT_FOUND */
+async function keepWhatIsThere(sources: Sources, instance: string, signal: AbortSignal): Promise<void> {
+  const absent = await Promise.all(sources.repositories.map(async ({ store }) => !(await listInstances(store, { signal })).includes(instance)))
+  if (absent.every(Boolean)) await requireInstance(sources, instance, signal)
+  for (const [at, source] of sources.repositories.entries()) if (absent[at] === true) source.instances = []
 }
 
 interface RepositoryRun {
