@@ -90,7 +90,7 @@ function answerVerdict(error: SdkError, context: S3ErrorContext): Verdict {
   const name = s3Code(error)
   const status = s3Status(error)
   const bucket = context.url.split('/')[2]
-  const said = error.message === '' || error.message === 'UnknownError' ? name : `${name}: ${error.message}`
+  const said = saidBy(error, name, status)
   switch (name) {
     case 'NoSuchBucket':
       return { code: 'STORE_REJECTED', message: `the bucket ${bucket} does not exist`, hint: `create it (aws s3 mb s3://${bucket}) or correct the url of the repository` }
@@ -139,6 +139,12 @@ function answerVerdict(error: SdkError, context: S3ErrorContext): Verdict {
   }
   if (status === undefined) return { code: 'STORE_UNREACHABLE', message: messageOf(error) }
   return { code: 'STORE_REJECTED', message: `the server answered ${status} (${said})` }
+}
+
+/** A gateway in front of the store answers in its own words, of which the SDK says how to see them in a debugger. */
+function saidBy({ message }: SdkError, name: string, status: number | undefined): string {
+  if (message.includes('Deserialization error')) return `HTTP ${status ?? 'without a status'}, with no error of S3 in it`
+  return message === '' || message === 'UnknownError' ? name : `${name}: ${message}`
 }
 
 function regionVerdict(error: SdkError, context: S3ErrorContext): Verdict {

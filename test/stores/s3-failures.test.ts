@@ -108,6 +108,14 @@ describe('what the server refuses is told with what to do', () => {
     expect(proxy.injected).toBeGreaterThanOrEqual(2)
   })
 
+  test.for([[403, 'text/plain', 'STORE_DENIED'], [503, 'text/html', 'STORE_UNREACHABLE']] as const)('a gateway that answers %d in words of its own', async ([status, contentType, code]) => {
+    const store = open()
+    proxy.inject(() => ({ kind: 'answer', status, body: '<p>go away', contentType }))
+    for (const error of [await store.put('a', textBody('x')).catch((caught: unknown) => caught), await keysOf(store).catch((caught: unknown) => caught)]) {
+      expect(error).toMatchObject({ code, message: expect.stringMatching(new RegExp(`HTTP ${status}, with no error of S3 in it\\)?$`)) })
+    }
+  })
+
   test('objects that could not be removed are counted and named', async () => {
     const store = open()
     proxy.inject(() => ({ kind: 'answer', status: 200, body: `<?xml version="1.0"?><DeleteResult><Deleted><Key>p/a</Key></Deleted><Error><Key>p/b</Key><Code>AccessDenied</Code><Message>locked</Message></Error></DeleteResult>` }))
