@@ -43,8 +43,8 @@ export async function collectKnownAnswers(api: PrometheusApi, request: CollectRe
   const limit = pLimit(requestsAtOnce)
   const answers: KnownAnswers = { seed: request.seed, series: [], queries: [], dropped: 0 }
   const problems = new Set<string>()
-  const refused = (what: string) => (error: unknown) => {
-    if (!hasCode(error, 'PROMETHEUS_BAD_RESPONSE', 'PROMETHEUS_UNAUTHORIZED') && !wasCutOff(error)) throw error
+  const refused = (what: string, alone = false) => (error: unknown) => {
+    if (!hasCode(error, 'PROMETHEUS_BAD_RESPONSE', 'PROMETHEUS_UNAUTHORIZED') && !wasCutOff(error) && !(alone && isOutOfReach(error))) throw error
     problems.add(`no known answers of ${what}: ${messageOf(error)}`)
     return undefined
   }
@@ -66,7 +66,7 @@ export async function collectKnownAnswers(api: PrometheusApi, request: CollectRe
     }
   }
   const asked = await Promise.all(request.queries.map((query) => limit(async () => {
-    const result = await api.query(query, request.queryAtMs, signalOf(request)).catch(refused(`query ${JSON.stringify(query)}`))
+    const result = await api.query(query, request.queryAtMs, signalOf(request)).catch(refused(`query ${JSON.stringify(query)}`, true))
     return result === undefined ? [] : [{ query, atMs: request.queryAtMs, result }]
   })))
   answers.queries = asked.flat()
@@ -117,6 +117,11 @@ async function persistently<T>(endMs: number, ask: (endMs: number) => Promise<T>
     }
   }
   throw new Error('unreachable')
+}
+
+/** Of a query it says nothing of the others: it may be one that takes too long. */
+export function isOutOfReach(error: unknown): boolean {
+  return hasCode(error, 'PROMETHEUS_UNREACHABLE', 'PROMETHEUS_NOT_READY')
 }
 
 /** One that is down refuses the connection. */
@@ -172,12 +177,12 @@ export async function askKnownAnswers(api: PrometheusApi, answers: KnownAnswers,
 
 async function askAnswers(api: PrometheusApi, answers: KnownAnswers, context: { externalLabels: Record<string, string>; signal?: AbortSignal | undefined; refusal?: 'is a change' }): Promise<{ series: BitSample[][]; queries: string[] }> {
   const limit = pLimit(requestsAtOnce)
-  const refused = <T>(nothing: T) => (error: unknown): T => {
-    if (context.refusal === undefined || !(hasCode(error, 'PROMETHEUS_BAD_RESPONSE') || wasCutOff(error))) throw error
+  const refused = <T>(nothing: T, alone = false) => (error: unknown): T => {
+    if (context.refusal === undefined || !(hasCode(error, 'PROMETHEUS_BAD_RESPONSE', 'PROMETHEUS_UNAUTHORIZED') || wasCutOff(error) || (alone && isOutOfReach(error)))) throw error
     return nothing
   }
   const askSeries = async (known: KnownSeries) => (await readSeries(api, known.labels, { ...known, ...context }).catch(refused(undefined)))?.samples ?? []
-  const askQuery = (known: KnownQuery) => api.query(known.query, known.atMs, signalOf(context)).catch(refused(''))
+  const askQuery = (known: KnownQuery) => api.query(known.query, known.atMs, signalOf(context)).catch(refused('', true))
   const [series, queries] = await Promise.all([
     Promise.all(answers.series.map((known) => limit(() => askSeries(known)))),
     Promise.all(answers.queries.map((known) => limit(() => askQuery(known)))),

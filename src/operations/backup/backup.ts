@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import pLimit from 'p-limit'
 import { defaultCompactedSpanMs } from '../../domain/compaction-cover.ts'
-import type { KnownAnswers } from '../../domain/known-answers.ts'
 import { type DamagedBlock, recoveryPointId } from '../../domain/recovery-point.ts'
 import { encodeKnownAnswers } from '../../repository/known-answers-codec.ts'
 import { sealAnswers } from '../../repository/sealed-answers.ts'
-import { readKnownAnswers } from '../answers/backup-answers.ts'
+import { confirmOrDrop, readKnownAnswers } from '../answers/backup-answers.ts'
 import type { BackupContext } from './backup-context.ts'
 import { type StoredAlready, readAhead } from './backup-inventory.ts'
 import { type Participant, firstOf, keepLeases, openParticipants, releaseQuietly } from './backup-participants.ts'
@@ -16,7 +15,7 @@ import { type ServerFacts, readServerFacts, requireSnapshots } from './backup-so
 import { summarizeBackup } from './backup-summary.ts'
 import { streamCoversHead } from './head-coverage.ts'
 import { type Collection, withCollection } from '../components/collect-components.ts'
-import { type CollectedAnswers, confirmKnownAnswers } from '../answers/known-answers.ts'
+import type { CollectedAnswers } from '../answers/known-answers.ts'
 import { type SnapshotBlock, measureNewestSample, readSnapshotBlocks } from './snapshot-block.ts'
 import { newestInOrderMs } from '../ship/ship-checkpoint.ts'
 import { SourceCheck } from './source-check.ts'
@@ -113,15 +112,16 @@ async function storeSnapshot(run: Run, { answers, problems, inStream, ahead }: B
     const head = all.find((block) => block.meta.ulid === snapshot.headUlid) ?? inStream ?? (skipHead ? 'omitted' : 'empty')
     const blocks = all.filter((block) => block.meta.ulid !== snapshot.headUlid)
     const coveredUntilMs = Math.max(...all.map((block) => block.meta.maxTime - 1), Number.NEGATIVE_INFINITY)
-    const confirm = (signal: AbortSignal) => watch.time('confirm known answers', () => confirmKnownAnswers(context.prometheus, answers, { externalLabels: facts.source.externalLabels, coveredUntilMs, signal }))
+    const confirm = (signal: AbortSignal) => watch.time('confirm known answers', () => confirmOrDrop({ ...context, signal }, answers, { externalLabels: facts.source.externalLabels, coveredUntilMs }))
     const measure = async (signal: AbortSignal): Promise<Measured> => {
       const [confirmed, maxTime] = await Promise.all([confirm(signal), measureNewestSample(all, signal)])
-      return { answers: confirmed, maxTime }
+      return { ...confirmed, maxTime }
     }
     return await meanwhile(context.signal, measure, async (measured) => {
       const check = new SourceCheck()
       const outcomes = await watch.time('store', () => storeEverywhere(run, { createdAt, blocks, damaged, head, measured, check, ahead }))
-      return { outcomes, answers: (await measured).answers, damagedAtSource: [...damaged, ...check.findings(all)], warnings: [...problems, ...snapshot.warnings] }
+      const confirmed = await measured
+      return { outcomes, answers: confirmed.answers, damagedAtSource: [...damaged, ...check.findings(all)], warnings: [...problems, ...confirmed.problems, ...snapshot.warnings] }
     })
   } finally {
     await watch.time('remove snapshot', () => snapshot.remove())
@@ -143,8 +143,7 @@ async function generationWithHead(run: Omit<Run, 'collection'>, signal: AbortSig
 }
 
 /** What takes the server or its files a while to tell. */
-interface Measured {
-  answers: KnownAnswers
+interface Measured extends CollectedAnswers {
   maxTime: number | null
 }
 

@@ -1,6 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { PromDrError } from '../../../src/errors.ts'
 import type { PrometheusApi } from '../../../src/integrations/prometheus/prometheus-api.ts'
 import { createPrometheusApi } from '../../../src/integrations/prometheus/http-prometheus-api.ts'
 import { confirmKnownAnswers, collectKnownAnswers } from '../../../src/operations/answers/known-answers.ts'
@@ -72,6 +73,28 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('known answers of a b
     const { recoveryPoint, warnings } = await operationsOn(server.api, createMemoryStore(), { settings }).backup()
     expect(recoveryPoint.knownAnswers.queries).toBe(1)
     expect(warnings).toEqual([expect.stringMatching(/^no known answers of query "sum\(": .*parse error/s)])
+  })
+
+  it('cost a warning, not the backup, where the server is too busy to answer before or after the snapshot, or takes too long for one query', async () => {
+    const server = await startTestPrometheus({ scrapeItself: false })
+    await remoteWrite(server.url, [{ labels: { __name__: 'fine' }, samples: [{ timestampMs: Date.now() - 5000, value: 1 }, { timestampMs: Date.now(), value: 1 }] }])
+    const settings = { knownAnswers: { series: 5, samplesPerSeries: 5, queries: ['fine', 'count(fine)'] } }
+    const backupWhere = async (isSlow: (verb: string, query: unknown) => boolean) => {
+      const answering = (verb: 'series' | 'remoteRead' | 'query') => (...request: never[]) => {
+        if (isSlow(verb, request[0])) return Promise.reject(new PromDrError('PROMETHEUS_UNREACHABLE', 'it did not answer in time'))
+        return (server.api[verb] as (...request: never[]) => Promise<never>)(...request)
+      }
+      const api: PrometheusApi = { ...server.api, series: answering('series'), remoteRead: answering('remoteRead'), query: answering('query') }
+      const { recoveryPoint, warnings } = await operationsOn(api, createMemoryStore(), { settings }).backup()
+      return { samples: recoveryPoint.samples, known: recoveryPoint.knownAnswers, warnings }
+    }
+    const warnings = ['no known answers: it did not answer in time']
+    expect(await backupWhere((verb) => verb === 'series')).toMatchObject({ samples: 2, known: { series: 0, queries: 0 }, warnings })
+    let reads = 0
+    expect(await backupWhere((verb) => verb === 'remoteRead' && ++reads > 1)).toMatchObject({ samples: 2, known: { series: 0, queries: 0, dropped: 0 }, warnings })
+    expect(await backupWhere((verb, query) => verb === 'query' && query === 'count(fine)')).toMatchObject({ known: { series: 1, queries: 1 }, warnings: ['no known answers of query "count(fine)": it did not answer in time'] })
+    let queries = 0
+    expect(await backupWhere((verb, query) => verb === 'query' && query === 'count(fine)' && ++queries > 1)).toMatchObject({ known: { series: 1, queries: 1, dropped: 1 }, warnings: [] })
   })
 
   it('leave out-of-order samples alone that are in memory only, so that a restored server is not blamed', async () => {
