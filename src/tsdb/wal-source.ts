@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { WalLog } from '../domain/wal-stream.ts'
 import { systemCode } from '../errors.ts'
 import { ownNamePrefix } from './data-directory.ts'
-import { dataFileError } from './file-errors.ts'
+import { dataFileError, onDataFile } from './file-errors.ts'
 
 export interface LocalSegment {
   number: number
@@ -81,11 +81,12 @@ export async function readCheckpointFiles(path: string): Promise<LocalSegment[]>
  * Holds segments from `from` on by hard links, so that they outlive their removal by Prometheus; those that only the links keep
  * take up to `limitBytes`, the oldest go beyond that.
  * @returns the numbers of segments that had to be let go
+ * @throws DATA_DIR_UNREADABLE, DISK_FULL, FILE_SYSTEM where links cannot be made: of another's files, on another file system…
  */
 export async function holdSegments(dataDir: string, log: WalLog, options: { from: number; limitBytes: number }): Promise<number[]> {
   const directory = join(dataDir, holdName, log)
   const { segments } = await readLocalLog(dataDir, log)
-  await mkdir(directory, { recursive: true })
+  await onDataFile(directory, mkdir(directory, { recursive: true }))
   const before = await segmentsIn(directory, await namesIn(directory))
   for (const { path, number } of before) {
     const there = segments.find((segment) => segment.number === number)

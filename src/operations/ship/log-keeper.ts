@@ -1,4 +1,5 @@
 import type { WalLog, WalPosition } from '../../domain/wal-stream.ts'
+import { hasCode } from '../../errors.ts'
 import type { Clock } from '../../system/clock.ts'
 import type { Logger } from '../../system/logger.ts'
 import { type LocalSegment, holdSegments, readLocalLog, releaseSegments } from '../../tsdb/wal-source.ts'
@@ -25,6 +26,8 @@ export interface KeeperContext {
   growth: Record<WalLog, LogGrowth>
   /** Counts segments that had to be let go before they were shipped. */
   lost: Record<WalLog, number>
+  /** Logs whose segments cannot be held now, and why. */
+  unheld: Map<WalLog, string>
   clock: Clock
   logger: Logger
 }
@@ -85,7 +88,7 @@ export async function lookAfter(context: KeeperContext, followers: readonly Foll
   const atMs = clock.now().getTime()
   growth.wbl.look(wbl.segments, atMs)
   growth.wal.look(wal.segments, atMs)
-  for (const [log, { segments }] of [['wal', wal], ['wbl', wbl]] as const) await holdWhatIsMissing(context, { log, segments, needed: followers.map((follower) => follower.firstNeeded(log) ?? 0), letGo: options.ending && wbl.segments.length === 0 })
+  for (const [log, { segments }] of [['wal', wal], ['wbl', wbl]] as const) await holdWherePossible(context, { log, segments, needed: followers.map((follower) => follower.firstNeeded(log) ?? 0), letGo: options.ending && wbl.segments.length === 0 })
   for (const follower of followers) {
     const position = follower.position('wal')
     if (position === undefined) continue
@@ -101,6 +104,20 @@ export async function lookAfter(context: KeeperContext, followers: readonly Foll
 /** Segments that follow the position count for a part, however small: what they finish can be sealed. */
 function unshippedBytes(segments: readonly LocalSegment[], { segment, offset }: WalPosition): number {
   return segments.reduce((sum, { number, sizeBytes }) => (number > segment ? Number.POSITIVE_INFINITY : number === segment ? sum + sizeBytes - offset : sum), 0)
+}
+
+/** A log whose segments cannot be held is shipped all the same: what is not held is only lost where shipping stands still for long. */
+async function holdWherePossible(context: KeeperContext, now: Parameters<typeof holdWhatIsMissing>[1]): Promise<void> {
+  const { unheld, logger } = context
+  const { log, letGo } = now
+  try {
+    await holdWhatIsMissing(context, now)
+    if (!letGo && unheld.delete(log)) logger.info({ log }, 'segments are held again')
+  } catch (error) {
+    if (!hasCode(error, 'DATA_DIR_UNREADABLE', 'DISK_FULL', 'FILE_SYSTEM')) throw error
+    if (!unheld.has(log)) logger.error({ log, code: error.code, error: error.message }, 'segments cannot be held until they are shipped; shipping goes on')
+    unheld.set(log, error.message)
+  }
 }
 
 /**

@@ -48,6 +48,8 @@ export interface Run {
   growth: Record<WalLog, LogGrowth>
   /** Segments that were let go before they were shipped. */
   lost: Record<WalLog, number>
+  /** See `KeeperContext`. */
+  unheld: Map<WalLog, string>
   /** Ends what sends the tails: later than `ShipContext.signal`, where a last look follows an interrupt. */
   tailSignal: AbortSignal
 }

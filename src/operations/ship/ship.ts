@@ -21,11 +21,11 @@ const lastLookMs = 5000
  */
 export async function ship(context: ShipContext, request: ShipRequest): Promise<ShipReport> {
   const dataDir = context.dataDir ?? (await context.prometheus.dataDirectory({ signal: context.signal }))
-  const run: Run = { request, dataDir, growth: { wal: new LogGrowth(), wbl: new LogGrowth() }, lost: { wal: 0, wbl: 0 }, tailSignal: context.signal }
+  const run: Run = { request, dataDir, growth: { wal: new LogGrowth(), wbl: new LogGrowth() }, lost: { wal: 0, wbl: 0 }, unheld: new Map(), tailSignal: context.signal }
   const targets = chooseRepositories(context.repositories, request.repositories).map((repository) => new ShipTarget(repository))
   const closer = new GapCloser({ ...context, backUp: context.backUp }, targets)
   const startedAtMs = context.clock.now().getTime()
-  const metrics = new MetricsWriter(context, () => (isOurs(targets) ? shipMetrics({ report: report(context, targets, closer), tallies: new Map(targets.map(({ repository, tally }) => [repository.name, tally])), lost: run.lost, startedAtMs }) : undefined))
+  const metrics = new MetricsWriter(context, () => (isOurs(targets) ? shipMetrics({ report: report(context, run, { targets, closer }), tallies: new Map(targets.map(({ repository, tally }) => [repository.name, tally])), lost: run.lost, startedAtMs }) : undefined))
   try {
     if (request.once) {
       await Promise.all(targets.map(async (target) => {
@@ -36,7 +36,7 @@ export async function ship(context: ShipContext, request: ShipRequest): Promise<
       await closer.close(context.signal)
     } else await shipUntilInterrupted(context, run, { targets, closer, metrics })
     await lookAfter(keeper(context, run), targets.map((target) => target.follower()), { ending: true })
-    return report(context, targets, closer)
+    return report(context, run, { targets, closer })
   } finally {
     await Promise.all(targets.map((target) => target.release(context)))
     await metrics.close()
@@ -110,8 +110,8 @@ function lastingBeyond(signal: AbortSignal, clock: ShipContext['clock']): { sign
   }
 }
 
-function keeper({ settings, clock, logger }: ShipContext, { dataDir, growth, lost }: Run): KeeperContext {
-  return { dataDir, growth, lost, clock, logger, ...settings }
+function keeper({ settings, clock, logger }: ShipContext, { dataDir, growth, lost, unheld }: Run): KeeperContext {
+  return { dataDir, growth, lost, unheld, clock, logger, ...settings }
 }
 
 /** Who ships nothing because another does leaves the file to that one. */
@@ -128,7 +128,7 @@ function refuseAll(targets: readonly ShipTarget[]): void {
   throw new PromDrError(first.code as PromDrError['code'], first.message, first.hint === undefined ? {} : { hint: first.hint })
 }
 
-function report(context: ShipContext, targets: readonly ShipTarget[], { made, warnings }: GapCloser): ShipReport {
+function report(context: ShipContext, { unheld }: Run, { targets, closer }: Pick<Shared, 'targets' | 'closer'>): ShipReport {
   const repositories = targets.map((target) => target.outcome)
   const best = repositories.find((repository) => repository.ok) ?? repositories[0]
   const corruption = targets.flatMap((target) => target.corruption)
@@ -143,7 +143,7 @@ function report(context: ShipContext, targets: readonly ShipTarget[], { made, wa
     repositories,
     corruption: [...new Map(corruption.map((damage) => [damage.message, damage])).values()],
     unknownRecords: [...new Map(targets.flatMap((target) => target.unknownRecords).map((record) => [record.type, record])).values()],
-    backups: made,
-    warnings,
+    backups: closer.made,
+    warnings: [...closer.warnings, ...[...unheld].map(([log, reason]) => `segments of the ${log} cannot be held, and are lost if Prometheus removes them before they are shipped: ${reason}`)],
   }
 }

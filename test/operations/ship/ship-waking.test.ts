@@ -38,7 +38,7 @@ async function keeping(dataDir: string) {
   const woken: number[] = []
   const stop = new AbortController()
   const follower = { position: () => ({ segment: 0, offset: 0 }), firstNeeded: () => 0, wake: () => void woken.push(waits.length), wokenAt: undefined }
-  const running = keepLog({ dataDir, intervalMs: 10_000, partBytes, holdBytes: 0, growth: { wal: new LogGrowth(), wbl: new LogGrowth() }, lost: { wal: 0, wbl: 0 }, clock, logger: silentLogger }, [follower], stop.signal)
+  const running = keepLog({ dataDir, intervalMs: 10_000, partBytes, holdBytes: 0, growth: { wal: new LogGrowth(), wbl: new LogGrowth() }, lost: { wal: 0, wbl: 0 }, unheld: new Map(), clock, logger: silentLogger }, [follower], stop.signal)
   return {
     waits, woken,
     async stop() {
@@ -163,7 +163,7 @@ describe('the keeper of a log', () => {
     // Pauses that never end by themselves: only events make it look.
     const clock: Clock = { ...systemClock, sleep: (_, signal) => systemClock.sleep(3_600_000, signal) }
     const stop = new AbortController()
-    const running = keepLog({ dataDir, intervalMs: 10_000, partBytes, holdBytes: 2 ** 30, growth: { wal: new LogGrowth(), wbl: new LogGrowth() }, lost: { wal: 0, wbl: 0 }, clock, logger: silentLogger }, [{ position: () => ({ segment: 0, offset: 0 }), firstNeeded: () => 0, wake: () => undefined, wokenAt: undefined }], stop.signal)
+    const running = keepLog({ dataDir, intervalMs: 10_000, partBytes, holdBytes: 2 ** 30, growth: { wal: new LogGrowth(), wbl: new LogGrowth() }, lost: { wal: 0, wbl: 0 }, unheld: new Map(), clock, logger: silentLogger }, [{ position: () => ({ segment: 0, offset: 0 }), firstNeeded: () => 0, wake: () => undefined, wokenAt: undefined }], stop.signal)
     const held = async () => (await readdir(join(dataDir, '.prom-dr-wal-hold', 'wal')).catch(() => [])).sort()
     await waitFor(async () => (await held()).length === 1, { what: 'the first hold' })
     for (const names of [['00000000', '00000001'], ['00000000', '00000001', '00000002']]) {
