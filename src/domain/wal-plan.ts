@@ -189,14 +189,20 @@ export interface DatedPiece {
  */
 export function datePieces(pieces: readonly WalPiece[], parts: ReadonlyMap<string, readonly { end: number; seenAt: number }[]> = new Map()): DatedPiece[] {
   const looks: number[] = []
-  return pieces.map((piece) => {
+  const dated = pieces.map((piece) => {
     const stretches = parts.get(piece.key) ?? [{ end: piece.end, seenAt: piece.seenAt }]
     const spans = stretches.map(({ end, seenAt }) => {
-      if (looks.length === 0 || seenAt > (looks.at(-1) as number)) looks.push(seenAt)
+      // Of a clock that was set back: what it had told before says nothing of what was logged since.
+      while ((looks.at(-1) ?? seenAt) > seenAt) looks.pop()
+      if (looks.at(-1) !== seenAt) looks.push(seenAt)
       return { end, seenAt, loggedAfter: looks.at(-3) ?? Number.NEGATIVE_INFINITY }
     })
     return { piece, spans }
   })
+  // Nor of what was logged before that.
+  let least = Number.POSITIVE_INFINITY
+  for (const span of dated.flatMap(({ spans }) => spans).reverse()) span.loggedAfter = least = Math.min(least, span.loggedAfter)
+  return dated
 }
 
 /** The pieces in which something may be that was logged by `untilMs`: what a restore reads of the log. */

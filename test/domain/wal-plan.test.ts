@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type StreamInventory, chooseReplay } from '../../src/domain/wal-plan.ts'
+import { type StreamInventory, chooseReplay, datePieces, piecesUntil } from '../../src/domain/wal-plan.ts'
 import type { WalPiece } from '../../src/domain/wal-stream.ts'
 
 const piece = (segment: number, seenAt: number): WalPiece => ({
@@ -32,5 +32,20 @@ describe('the log up to latest', () => {
   it('goes on with the newest generation that the recovery point leads to', () => {
     const second = stream('second', 200, { wal: [piece(0, 300)] })
     expect(chooseReplay([base], [first, second], { atMs: 'latest' })).toMatchObject({ generation: 'second', stoppedBy: 'end' })
+  })
+})
+
+describe('the pieces that a restore to a moment reads', () => {
+  const seen = (...times: number[]) => times.map((seenAt, segment) => piece(segment, seenAt))
+  const segmentsUntil = (pieces: readonly WalPiece[], untilMs: number) => piecesUntil(pieces, untilMs).map(({ segment }) => segment)
+
+  it('end with the second look after it', () => {
+    expect(segmentsUntil(seen(100, 110, 120, 130, 140), 105)).toEqual([0, 1, 2])
+  })
+
+  it('are all that came after the clock was set back, whatever it had told before', () => {
+    const pieces = seen(100, 9000, 9010, 9020, 110, 120, 130, 140)
+    expect(segmentsUntil(pieces, 115)).toEqual([0, 1, 2, 3, 4, 5, 6])
+    expect(datePieces(pieces).map(({ spans }) => spans[0]?.loggedAfter).slice(4)).toEqual([Number.NEGATIVE_INFINITY, 100, 110, 120])
   })
 })
