@@ -11,6 +11,8 @@ export interface LocalSegment {
   sizeBytes: number
   /** Tells a file that was replaced from one that grew; a hard link has that of its file. */
   identity: string
+  /** When the file was made, ms; 0 where the file system does not tell. */
+  bornAtMs: number
 }
 
 export interface LocalCheckpoint {
@@ -135,7 +137,7 @@ async function segmentsIn(directory: string, names: readonly string[]): Promise<
     const path = join(directory, entry)
     try {
       const stats = await stat(path, { bigint: true })
-      segments.push({ number: Number(entry), path, sizeBytes: Number(stats.size), identity: fileIdentity(stats) })
+      segments.push({ number: Number(entry), path, sizeBytes: Number(stats.size), identity: fileIdentity(stats), bornAtMs: Number(stats.birthtimeMs) })
     } catch (error) {
       if (systemCode(error) !== 'ENOENT') throw dataFileError(error, path)
     }

@@ -56,10 +56,11 @@ const unpacked = new ReusedBuffer()
  * longer. Every record is checked and decoded before its bytes are given away. Deletions end up in stretches of their own, so that the
  * moment they were made is known as exactly as the reading allows. A record that is not complete yet waits. Damage ends the
  * reading; what is before it is good. `before` is what lay directly before the offset when it was read: a file that was written
- * anew in its place is found by it. `memory` is what the bytes are read into.
+ * anew in its place is found by it. `memory` is what the bytes are read into. With `finished` another segment follows, so that padding which does
+ * not fill its page ends it.
  */
-export async function readTail(path: string, request: { offset: number; limitBytes: number; before?: Buffer; memory?: ReusedBuffer }): Promise<Tail> {
-  const { offset, limitBytes, before = Buffer.alloc(0), memory = new ReusedBuffer() } = request
+export async function readTail(path: string, request: { offset: number; limitBytes: number; before?: Buffer; memory?: ReusedBuffer; finished?: boolean }): Promise<Tail> {
+  const { offset, limitBytes, before = Buffer.alloc(0), memory = new ReusedBuffer(), finished = false } = request
   const handle = await open(path, 'r').catch((error: unknown) => {
     throw dataFileError(error, path)
   })
@@ -89,7 +90,7 @@ export async function readTail(path: string, request: { offset: number; limitByt
         break
       }
     }
-    const end = damage === undefined ? collector.finish(reader.settledEnd) : collector.finish(collector.end)
+    const end = damage === undefined ? collector.finish(finished && at >= size ? reader.paddedEnd : reader.settledEnd) : collector.finish(collector.end)
     return { bytes: memory.range(0, end - offset), stretches: collector.stretches, end, reachedEnd: at >= size && damage === undefined, sizeBytes: size, damage, unknown: collector.unknown.found, identity, continues: true }
   } finally {
     await handle.close()

@@ -208,7 +208,7 @@ class LogCopy {
       }
       const digest = segment.hash.copy().digest('hex')
       if (digest !== piece.digest) throw damaged(piece.key, `the segment's SHA-256 up to its end is ${digest}`)
-      if (segment.reader.settledEnd !== piece.end) throw damaged(piece.key, `its last whole record ends at byte ${segment.reader.settledEnd} of the segment, not at ${piece.end}`)
+      if (segment.reader.paddedEnd !== piece.end) throw damaged(piece.key, `its last whole record ends at byte ${segment.reader.settledEnd} of the segment, not at ${piece.end}`)
       this.bytes += object.length
       progress.advance(piece.storedBytes)
     }

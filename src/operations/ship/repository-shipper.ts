@@ -181,8 +181,15 @@ export class RepositoryShipper {
     const { store, instance, tailSignal: signal, now } = this.#context
     await writeHeartbeat(store, instance, {
       generation: this.#generation.id, signal,
-      heartbeat: { at: this.#wal.seenAtMs ?? now().getTime(), ...this.#wal.position, newestScrape: this.#wal.newestSampleMs ?? null },
+      heartbeat: { at: this.#wal.seenAtMs ?? (this.#wal.isStuck ? await this.#knownUntilMs() : now().getTime()), ...this.#wal.position, newestScrape: this.#wal.newestSampleMs ?? null },
     })
+  }
+
+  /** Of a log that this run never saw to end with what is stored: what an earlier one saw. */
+  async #knownUntilMs(): Promise<number> {
+    const { store, instance, tailSignal: signal } = this.#context
+    const before = await readHeartbeat(store, instance, { generation: this.#generation.id, signal, onDamage: () => undefined })
+    return before?.at ?? this.#wal.lastPartSeenAtMs ?? this.#generation.startedAt
   }
 
   async #passWal(result: PassResult): Promise<void> {

@@ -9,6 +9,7 @@ import type { ObjectStore } from '../../stores/object-store.ts'
 import { ReusedBuffer } from '../../tsdb/reused-buffer.ts'
 import { type LocalLog, type LocalSegment, firstToReplay, readLocalLog } from '../../tsdb/wal-source.ts'
 import { type Tail, type UnknownRecord, hashPrefix, lastOf, readTail } from '../../tsdb/wal-tail.ts'
+import { walDamage } from '../../tsdb/wal/wal-damage.ts'
 import type { LogGrowth } from './log-growth.ts'
 
 export interface ShipperContext {
@@ -84,6 +85,8 @@ export class WalShipper {
   newestSampleMs: number | undefined
   /** When the log was last seen to end where the stream does. */
   seenAtMs: number | undefined
+  /** Whether the last pass met something that it could not go on from. */
+  isStuck = false
   #tornSinceMs: number | undefined
   /** For what is read and shipped next. */
   readonly #memory = new ReusedBuffer()
@@ -173,6 +176,7 @@ export class WalShipper {
   async pass(): Promise<Shipped | Broken> {
     const shipped: Shipped = { parts: 0, bytes: 0, finished: [], damage: undefined, unknown: [], oldestSampleMs: undefined }
     const { dataDir, growth, partBytes, now, signal } = this.#context
+    this.isStuck = false
     for (;;) {
       signal.throwIfAborted()
       const lookedAtMs = now().getTime()
@@ -183,24 +187,24 @@ export class WalShipper {
       if (here === undefined) return this.#missing(segments) ?? shipped
       const changed = await this.#changed(here, local)
       if (changed !== undefined) return this.#broken(changed)
-      const following = segments.some((segment) => segment.number > here.number)
-      const tail = await readTail(here.path, { offset: this.#state.offset, limitBytes: partBytes, before: this.#state.last, memory: this.#memory })
+      const following = segments.find((segment) => segment.number > here.number)
+      const tail = await readTail(here.path, { offset: this.#state.offset, limitBytes: partBytes, before: this.#state.last, memory: this.#memory, finished: following !== undefined })
       // Another file took the name since it was listed: it is compared from its start.
       if (tail.identity !== this.#state.identity) continue
       if (!tail.continues) return this.#broken(`${nameOf(here.number)} was written anew: what lies before byte ${this.#state.offset} is not what was shipped`)
       shipped.unknown.push(...tail.unknown.map((record) => ({ ...record, path: here.path })))
       await this.#ship(tail, shipped)
-      if (tail.damage !== undefined) return { ...shipped, damage: tail.damage }
+      if (tail.damage !== undefined) return this.#stuck(shipped, tail.damage)
       if (!tail.reachedEnd) {
         await this.#context.rest()
         continue
       }
-      if (!following) {
+      if (following === undefined) {
         this.seenAtMs = lookedAtMs
         return shipped
       }
       // The listing that showed a following segment was read before the tail: what is missing now will not come.
-      if (tail.end < tail.sizeBytes) return this.#torn(tail) ?? shipped
+      if (tail.end < tail.sizeBytes) return this.#stuck(shipped, this.#torn(tail, { here, following }))
       this.#tornSinceMs = undefined
       this.#finish(shipped)
     }
@@ -242,12 +246,20 @@ export class WalShipper {
     this.#state = offset === 0 ? { ...next, predecessor, emptySince } : next
   }
 
-  /** After a crash the server repairs such a segment while it starts: there is no hurry to give the stream up. */
-  #torn(tail: Tail): Broken | undefined {
+  #stuck(shipped: Shipped, damage: PromDrError | undefined): Shipped {
+    this.isStuck = true
+    return { ...shipped, damage }
+  }
+
+  /**
+   * Damage, but after a crash the server repairs such a segment while it starts: there is no hurry to call it that. It began the next one when it
+   * started, which tells how long ago that was to a run that makes one pass only.
+   */
+  #torn(tail: Tail, { here, following }: { here: LocalSegment; following: LocalSegment }): PromDrError | undefined {
     const nowMs = this.#context.now().getTime()
-    this.#tornSinceMs ??= nowMs
+    this.#tornSinceMs ??= following.bornAtMs === 0 ? nowMs : Math.min(nowMs, following.bornAtMs)
     if (nowMs - this.#tornSinceMs < tornPatienceMs) return undefined
-    return this.#broken(`segment ${this.#state.segment} ends within a record at byte ${tail.end} although another segment follows`)
+    return walDamage(here.path, tail.end, 'it ends within a record although another segment follows')
   }
 
   /** A segment that is not there yet is waited for; one that was passed by is lost. */

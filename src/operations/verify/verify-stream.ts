@@ -122,7 +122,7 @@ async function readPieces({ store }: ReadStream, pieces: readonly WalPiece[], ru
     const { piece, key } = object
     const { digest } = await attributed(key, () => readThrough(bytes, { reader, hash }))
     if (digest !== piece.digest) throw differs(key, `the segment's SHA-256 up to its end is ${digest}`)
-    if (reader.settledEnd !== piece.end) throw differs(key, `its last whole record ends at byte ${reader.settledEnd} of the segment, not at ${piece.end}`)
+    if (reader.paddedEnd !== piece.end) throw differs(key, `its last whole record ends at byte ${reader.settledEnd} of the segment, not at ${piece.end}`)
     check.readBytes += piece.storedBytes
   }
 }

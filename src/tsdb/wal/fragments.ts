@@ -51,6 +51,11 @@ export class FragmentReader {
     return this.#heldBytes
   }
 
+  /** Whether the zeros that fill a page have begun and not ended. */
+  get inPadding(): boolean {
+    return this.#paddingLeft > 0
+  }
+
   /** @throws DAMAGED; the offset is that of the fragment */
   push(bytes: Uint8Array): void {
     const base = this.#offset

@@ -66,6 +66,11 @@ export class SegmentReader {
     return this.#settledEnd
   }
 
+  /** As `settledEnd`, or within padding that does not fill its page: a segment that nothing is added to may end there after a power cut, and Prometheus reads it as whole. */
+  get paddedEnd(): number {
+    return this.#fragments.inPadding && this.#parts === undefined && !this.#passingOver ? this.offset : this.#settledEnd
+  }
+
   /** Bytes taken in, counted from the segment's start. Those beyond `settledEnd` wait for more. */
   get offset(): number {
     return this.#fragments.offset

@@ -1,0 +1,84 @@
+import { open, stat, truncate } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { chainFrom } from '../../../src/domain/wal-stream.ts'
+import { checkStreams } from '../../../src/operations/verify/verify-stream.ts'
+import { listPieces, readGenerations, readHeartbeat } from '../../../src/repository/wal-stream.ts'
+import { createMemoryStore } from '../../../src/stores/memory-store.ts'
+import { systemClock } from '../../../src/system/clock.ts'
+import { temporaryDirectory } from '../../support/cleanup.ts'
+import { noServer, shipOnce } from '../../support/shipping.ts'
+import { SimulatedWal } from '../../support/simulated-wal.ts'
+
+/** A server's log that is shipped by one run after the other, as a timer does; each may be some time later than now. */
+async function scene() {
+  const wal = await SimulatedWal.create(join(await temporaryDirectory('unreadable-end'), 'data'))
+  const store = createMemoryStore()
+  return {
+    wal, store,
+    segment: (number: number) => join(wal.dataDir, 'wal', String(number).padStart(8, '0')),
+    ship: (laterMs = 0) => shipOnce(noServer, store, { dataDir: wal.dataDir, clock: { ...systemClock, now: () => new Date(Date.now() + laterMs) } }),
+    generations: () => readGenerations(store, 'prom-a'),
+    async heartbeatAt() {
+      return (await readHeartbeat(store, 'prom-a', { generation: (await readGenerations(store, 'prom-a')).at(-1)?.id ?? '' }))?.at
+    },
+  }
+}
+
+function endOf({ last: { segment, end } }: SimulatedWal): string {
+  return `${String(segment).padStart(8, '0')}:${end}`
+}
+
+describe('a segment that ends within its padding, as a power cut may leave it', () => {
+  it('is whole, and goes on in the same stream', async () => {
+    const { wal, store, segment, ship, generations } = await scene()
+    await wal.append(10)
+    await ship()
+    await wal.append(10)
+    await wal.rotate(true)
+    await truncate(segment(0), (await stat(segment(0))).size - 30)
+    await wal.append(10)
+    expect(await ship()).toMatchObject({ shippedTo: endOf(wal), repositories: [{ ok: true, gaps: [] }] })
+    await wal.append(10)
+    expect(await ship(120_000)).toMatchObject({ shippedTo: endOf(wal) })
+    const [generation, ...others] = await generations()
+    expect(others).toEqual([])
+    const pieces = await listPieces(store, 'prom-a', { generation: generation?.id ?? '', log: 'wal' })
+    expect(chainFrom(pieces, 0)).toMatchObject({ position: wal.last && { segment: wal.last.segment, offset: wal.last.end }, end: { kind: 'end' } })
+    const check = await checkStreams({ name: 'primary', store, instances: [], damaged: [] }, 'prom-a', { read: { group: 0, groups: 1 }, signal: new AbortController().signal })
+    expect(check.damaged).toEqual([])
+  })
+})
+
+describe('a segment that ends within a record although another follows', () => {
+  it('is waited for, and damage after a minute, to one run as to many', async () => {
+    const { wal, segment, ship, generations } = await scene()
+    await wal.append(10)
+    await ship()
+    const { end } = wal.last
+    await wal.append(10)
+    await truncate(segment(0), end + 20)
+    await wal.rotate(false)
+    await wal.append(10)
+    expect(await ship()).toMatchObject({ shippedTo: `00000000:${end}`, corruption: [] })
+    expect(await ship(61_000)).toMatchObject({ shippedTo: `00000000:${end}`, corruption: [{ segment: 0, offset: end, message: expect.stringContaining('although another segment follows') }] })
+    expect(await generations()).toHaveLength(1)
+  })
+})
+
+describe('a log that cannot be read to its end', () => {
+  it('is not said to be known up to now', async () => {
+    const { wal, segment, ship, heartbeatAt } = await scene()
+    await wal.append(10)
+    await ship()
+    const before = await heartbeatAt()
+    expect(before).toEqual(expect.any(Number))
+    const { end } = wal.last
+    await wal.append(10)
+    const file = await open(segment(0), 'r+')
+    await file.write(Buffer.from([0xff, 0xff]), 0, 2, end + 20)
+    await file.close()
+    expect((await ship(60_000)).corruption).toHaveLength(1)
+    expect(await heartbeatAt()).toBe(before)
+  })
+})
