@@ -6,7 +6,7 @@ import { PromDrError, systemCode } from '../errors.ts'
 import { syncPath } from '../system/sync-path.ts'
 import { ownNamePrefix } from './data-directory.ts'
 import { writeDurably } from './durable-files.ts'
-import { dataFileError } from './file-errors.ts'
+import { dataFileError, onDataFile } from './file-errors.ts'
 
 /**
  * A data directory while it is being restored. Staging is inside it, since it may be a mount point:
@@ -225,7 +225,7 @@ async function namesIn(path: string): Promise<string[]> {
 
 /** Runs `use` with a new directory below `parent`, which is gone afterwards. */
 export async function withScratchDirectory<T>(parent: string, use: (directory: string) => Promise<T>): Promise<T> {
-  const directory = await mkdtemp(join(parent, 'prom-dr-'))
+  const directory = await onDataFile(parent, mkdtemp(join(parent, 'prom-dr-')))
   try {
     return await use(directory)
   } finally {

@@ -1,7 +1,7 @@
 import { mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { type IncompleteRestore, clearLeftovers, incompleteName, placeRestore, readIncomplete, restoredName, stagedBytes, stagingName, writeIncomplete } from '../../src/tsdb/restore-directory.ts'
+import { type IncompleteRestore, clearLeftovers, incompleteName, placeRestore, readIncomplete, restoredName, stagedBytes, stagingName, withScratchDirectory, writeIncomplete } from '../../src/tsdb/restore-directory.ts'
 import { rejectionOf } from '../support/operations.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
@@ -90,5 +90,10 @@ describe('a directory that is being restored', () => {
     expect((await readdir(target)).sort()).toEqual([replacedTo, stagingName].sort())
     await clearLeftovers(target, { keepStaging: false })
     expect(await readdir(target)).toEqual([replacedTo])
+  })
+
+  it('has no scratch directory where there is no place for one, and says so', async () => {
+    const parent = join(target, 'missing')
+    expect(await rejectionOf(withScratchDirectory(parent, async () => undefined))).toMatchObject({ code: 'DATA_DIR_UNREADABLE', message: expect.stringContaining(parent) })
   })
 })

@@ -1,7 +1,7 @@
 import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PromDrError } from '../../errors.ts'
+import { PromDrError, messageOf, systemCode } from '../../errors.ts'
 import { freePort } from '../../system/ports.ts'
 import { type RunningProgram, startProgram } from '../../system/running-program.ts'
 import { createPrometheusApi, type PrometheusHttpApi } from './http-prometheus-api.ts'
@@ -122,9 +122,21 @@ function argumentsOf(options: PrometheusServerOptions, { listen, configFile }: {
 /** A configuration given as text lives in a directory of its own, readable by the server's user alone. */
 async function configFileOf({ config, owner }: PrometheusServerOptions): Promise<{ file: string; remove: () => Promise<void> }> {
   if ('file' in config) return { file: config.file, remove: async () => {} }
-  const directory = await mkdtemp(join(tmpdir(), 'prom-dr-server-'))
+  const directory = await mkdtemp(join(tmpdir(), 'prom-dr-server-')).catch(failedToWrite)
+  const remove = () => rm(directory, { recursive: true, force: true })
   const file = join(directory, 'prometheus.yml')
-  await writeFile(file, config.text, { mode: 0o600 })
-  if (owner !== undefined) await Promise.all([directory, file].map((path) => chown(path, owner.uid, owner.gid)))
-  return { file, remove: () => rm(directory, { recursive: true, force: true }) }
+  try {
+    await writeFile(file, config.text, { mode: 0o600 })
+    if (owner !== undefined) await Promise.all([directory, file].map((path) => chown(path, owner.uid, owner.gid)))
+  } catch (error) {
+    await remove()
+    return failedToWrite(error)
+  }
+  return { file, remove }
+}
+
+/** @throws DISK_FULL, FILE_SYSTEM */
+function failedToWrite(error: unknown): never {
+  const full = ['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '')
+  throw new PromDrError(full ? 'DISK_FULL' : 'FILE_SYSTEM', `the configuration of a throwaway server cannot be written to ${tmpdir()}: ${messageOf(error)}`, { hint: 'free some space there, or set TMPDIR to another directory', cause: error })
 }

@@ -2,7 +2,7 @@ import { chown, mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { startPrometheus } from '../../../src/integrations/prometheus/prometheus-server.ts'
 import { preservingFlags, startThrowawayServer } from '../../../src/integrations/prometheus/throwaway-server.ts'
 import { binaryVersion } from '../../../src/integrations/prometheus/prometheus-version.ts'
@@ -59,6 +59,13 @@ describe.skipIf(missingPrograms('prometheus'))('a Prometheus of our own', () => 
     abort.abort()
     await expect(start).rejects.toMatchObject({ code: 'INTERRUPTED' })
     await waitFor(async () => (await commandLines()).every((line) => !line.includes(directory)), { what: 'the end of the server' })
+  })
+
+  it('says where its configuration cannot be written', async () => {
+    const directory = await temporaryDirectory()
+    vi.stubEnv('TMPDIR', join(directory, 'missing'))
+    const start = startPrometheus({ binary: prometheusBinary(), dataDir: directory, config: emptyConfig, logFile: join(directory, 'log') }).finally(() => vi.unstubAllEnvs())
+    await expect(start).rejects.toMatchObject({ code: 'FILE_SYSTEM', message: expect.stringContaining(join(directory, 'missing')), hint: expect.stringContaining('TMPDIR') })
   })
 
   it('names the package of a binary that is not there', async () => {
