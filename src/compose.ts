@@ -104,7 +104,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     restore: async (request) => restoreParts({
       ...shared, components, instance: config.instance, repositories: await repositories(), startServer: serverStarter(binary), opening: encryption.opening, decidedAtMs: surroundings.decidedAtMs,
       settings: { target, owner: config.restore.owner, retentionMs: config.restore.retentionMs, filesAtOnce },
-      probe: { prometheus, processesUsing, ownerNumbers, localVersion, uid },
+      probe: { prometheus, processesUsing, ownerNumbers, localVersion, uid, gids: [process.getegid?.() ?? 0, ...(process.getgroups?.() ?? [])] },
     }, request),
     doctor: async () => doctor({
       components, instance: config.instance, prometheus, dataDir, localVersion, clock, signal,

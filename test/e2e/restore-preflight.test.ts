@@ -60,7 +60,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a restore that must 
     await expectRefused(home, 'is no data directory of Prometheus: it holds .bashrc', operations, replace)
   })
 
-  it('is refused where this user may not write', async (context) => {
+  it('is refused where this user may not write, or not give the files to the group of the directory', async (context) => {
     if (process.getuid?.() !== 0) return context.skip('needs root to become nobody')
     const target = join(parent, 'of-root')
     await mkdir(target)
@@ -69,16 +69,20 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a restore that must 
     await open(parent)
     const configFile = join(parent, 'as-nobody.yml')
     await writeFile(configFile, `instance: prom-a\nprometheus: {url: 'http://127.0.0.1:9'}\nrepositories:\n  - {name: primary, url: 'file://${copy.root}'}\n`)
-    const before = await recursiveListing(target)
+    const foreign = join(parent, 'of-another-group')
+    await mkdir(foreign)
+    await chown(foreign, 65534, 0)
+    const before = await recursiveListing(parent)
     // The checkout may lie where nobody else may look: everything is loaded before the process becomes another user's.
     const modules = ['main.js', 'compose.js', 'system/logger.js'].map((name) => JSON.stringify(String(new URL(`../../dist/${name}`, import.meta.url))))
     const script = `const [{ main }] = await Promise.all([${modules.map((name) => `import(${name})`).join(', ')}]); process.setgroups([]); process.setgid(65534); process.setuid(65534); process.exitCode = await main()`
-    const args = ['restore', '--at', 'latest', '--target', target, '--side-instance', '--json', '--config', configFile]
-    const run = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, '--', 'prom-dr', ...args]).then(() => undefined, (error: unknown) => error as { code: number; stdout: string })
-    expect(run?.code, run?.stdout).toBe(4)
-    expect(run?.stdout).toMatch(/of-root is not writable for this user/)
-    expect(run?.stdout).toMatch(/cannot hand files over/)
-    expect(await recursiveListing(target)).toEqual(before)
+    for (const [into, refusals] of [[target, [/of-root is not writable for this user/, /runs as 65534 and cannot hand files over/]], [foreign, [/is not in group 0 and cannot hand files over to it/]]] as const) {
+      const args = ['restore', '--at', 'latest', '--target', into, '--side-instance', '--json', '--config', configFile]
+      const run = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, '--', 'prom-dr', ...args]).then(() => undefined, (error: unknown) => error as { code: number; stdout: string })
+      expect(run?.code, run?.stdout).toBe(4)
+      for (const refusal of refusals) expect(run?.stdout).toMatch(refusal)
+    }
+    expect(await recursiveListing(parent)).toEqual(before)
   })
 
   it.skipIf(process.getuid?.() !== 0)('is refused below a directory that may not be entered, and in one that may not be read', async () => {

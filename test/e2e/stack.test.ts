@@ -37,7 +37,7 @@ function restoring(server: TestPrometheus, store: ObjectStore, components: Compo
   return restoreParts({
     instance: 'prom-a', repositories: [{ name: 'primary', store }], components, settings: { filesAtOnce: 4 }, decidedAtMs: performance.now(),
     startServer: async () => Promise.reject(new Error('no server is started here')),
-    probe: { prometheus: server.api, processesUsing: async () => [], ownerNumbers, localVersion: async () => ({ major: 2, minor: 42, patch: 0 }), uid: process.getuid?.() ?? 0 },
+    probe: { prometheus: server.api, processesUsing: async () => [], ownerNumbers, localVersion: async () => ({ major: 2, minor: 42, patch: 0 }), uid: process.getuid?.() ?? 0, gids: [process.getegid?.() ?? 0] },
     clock: systemClock, logger: silentLogger, progress: noProgress, signal,
   }, { at: { kind: 'latest' }, repositories: [], dryRun: false, replace: false, nearest: false, includeDeletes: false, start: false, sideInstance: true, ...request })
 }

@@ -47,7 +47,7 @@ export function operationsOn(prometheus: PrometheusApi, stores: ObjectStore | re
     restore: (target, request) => restore({
       ...shared, instance: context.instance, decidedAtMs: performance.now(),
       settings: { target, filesAtOnce: 4 },
-      probe: { prometheus, processesUsing, ownerNumbers, localVersion: async () => localVersion ?? binaryVersion(prometheusBinary()), uid: process.getuid?.() ?? 0 },
+      probe: { prometheus, processesUsing, ownerNumbers, localVersion: async () => localVersion ?? binaryVersion(prometheusBinary()), uid: process.getuid?.() ?? 0, gids: [process.getegid?.() ?? 0] },
     }, { at: { kind: 'latest' }, target, repositories: [], dryRun: false, replace: false, nearest: false, includeDeletes: false, start: true, sideInstance: true, ...request }),
   }
 }

@@ -22,6 +22,8 @@ export interface TargetProbe {
   localVersion(): Promise<PrometheusVersion | undefined>
   /** This process's user id. */
   uid: number
+  /** Of the groups that it may give files to. */
+  gids: readonly number[]
 }
 
 export interface TargetJudgement {
@@ -165,6 +167,9 @@ async function chooseOwner(probe: TargetProbe, judge: JudgeRequest, place: { sta
   const detail = `${ownership.uid}:${ownership.gid}, from ${from}`
   if (probe.uid !== 0 && ownership.uid !== probe.uid) {
     return { ok: false, detail: `${detail}, but this process runs as ${probe.uid} and cannot hand files over`, advice: 'run as root, or give --owner with your own user', ownership }
+  }
+  if (probe.uid !== 0 && !probe.gids.includes(ownership.gid)) {
+    return { ok: false, detail: `${detail}, but this process is not in group ${ownership.gid} and cannot hand files over to it`, advice: 'run as root, or give --owner with your own user and group', ownership }
   }
   return { ok: true, detail, ownership: { uid: ownership.uid, gid: ownership.gid } }
 }
