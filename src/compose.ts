@@ -100,7 +100,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
     }, request),
     hold: async (request) => hold({ repositories: await repositories(), instance: config.instance, clock, signal }, request),
     reEncrypt: async (request) => reEncrypt({ ...shared, repositories: await repositories(), encryption: encryption.encryption, data: config.encryption.data, scratch: components.scratch, filesAtOnce, self, isDead }, request),
-    verify: async (request) => verify({ ...shared, instance: config.instance, repositories: await repositories(), scratchDir: tmpdir(), scratch: components.scratch, startServer: serverStarter(binary), opening: encryption.opening, settings: { filesAtOnce } }, request),
+    verify: async (request) => verify({ ...shared, instance: config.instance, repositories: await repositories(), scratch: components.scratch, startServer: serverStarter(binary), opening: encryption.opening, settings: { filesAtOnce } }, request),
     restore: async (request) => restoreParts({
       ...shared, components, instance: config.instance, repositories: await repositories(), startServer: serverStarter(binary), opening: encryption.opening, decidedAtMs: surroundings.decidedAtMs,
       settings: { target, owner: config.restore.owner, retentionMs: config.restore.retentionMs, filesAtOnce },

@@ -5,12 +5,13 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { sealJson, unsealJson } from '../../src/repository/sealed-json.ts'
 import { createFileStore } from '../../src/stores/file-store.ts'
 import { crc32c } from '../../src/tsdb/crc32c.ts'
+import { promDr } from '../cli/launcher.ts'
 import { createFaultyStore } from '../fakes/faulty-store.ts'
 import { keysOf } from '../support/bodies.ts'
 import { overwrite } from '../support/both-stores.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
 import { operationsOn, rejectionOf } from '../support/operations.ts'
-import { missingPrograms } from '../support/prometheus.ts'
+import { missingPrograms, prometheusBinary } from '../support/prometheus.ts'
 import { type Restorable, makeRestorable } from '../support/restorable.ts'
 
 describe.skipIf(missingPrograms('prometheus', 'promtool'))('a verification', () => {
@@ -26,6 +27,22 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a verification', () 
     expect(report).toMatchObject({ ok: true, answers: source.ids.map((recoveryPoint) => ({ recoveryPoint, equal: true, differences: [] })) })
     for (const answers of report.answers) expect(answers.samples).toBeGreaterThan(5)
     expect((await operations.verify({ startServer: true })).answers.map(({ recoveryPoint }) => recoveryPoint)).toEqual([source.ids[1]])
+  })
+
+  it('leaves no copy of the data when it is killed with its server: the next one removes it', async () => {
+    const [cwd, scratch] = [await temporaryDirectory('cwd'), await temporaryDirectory('scratch')]
+    const { root } = await source.copy()
+    const verifyWith = async (binary: string) => {
+      await writeFile(join(cwd, 'prom-dr.yml'), `instance: prom-a\nprometheus: {url: 'http://127.0.0.1:9', binary: ${binary}}\nrepositories: [{name: primary, url: 'file://${root}'}]\n`)
+      return promDr(['verify', '--start-server'], { cwd, env: { TMPDIR: scratch } })
+    }
+    const copies = async () => (await readdir(scratch)).filter((name) => !name.startsWith('prom-dr-server-'))
+    const deadly = join(cwd, 'prometheus')
+    await writeFile(deadly, '#!/bin/sh\nkill -9 $PPID\n', { mode: 0o755 })
+    expect(await verifyWith(deadly)).toMatchObject({ signal: 'SIGKILL' })
+    expect(await copies()).toHaveLength(1)
+    expect(await verifyWith(prometheusBinary())).toMatchObject({ code: 0 })
+    expect(await copies()).toEqual([])
   })
 
   it('notices other values also where every checksum fits', async () => {

@@ -43,7 +43,7 @@ export function operationsOn(prometheus: PrometheusApi, stores: ObjectStore | re
   const shared = { instance: context.instance, repositories, clock: context.clock, logger: context.logger, progress: context.progress, signal: context.signal, startServer: throwawayServer, opening }
   return {
     backup: (request) => backup(context, { head: 'auto', adopt: false, repositories: [], ...request }),
-    verify: async (request) => verify({ ...shared, scratchDir: await temporaryDirectory('verify'), scratch: { parent: await temporaryDirectory('scratch'), self, isDead: context.isDead }, settings: { filesAtOnce: 4 } }, { ids: [], repositories: [], readData: false, startServer: false, ...request }),
+    verify: async (request) => verify({ ...shared, scratch: { parent: await temporaryDirectory('scratch'), self, isDead: context.isDead }, settings: { filesAtOnce: 4 } }, { ids: [], repositories: [], readData: false, startServer: false, ...request }),
     restore: (target, request) => restore({
       ...shared, instance: context.instance, decidedAtMs: performance.now(),
       settings: { target, filesAtOnce: 4 },

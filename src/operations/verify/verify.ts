@@ -11,11 +11,11 @@ import { identityKey } from '../../repository/layout.ts'
 import { listInstances } from '../../repository/recovery-points.ts'
 import { readVerifications, recordVerification } from '../../repository/records.ts'
 import type { StoredRecoveryPoint } from '../../repository/recovery-point-schema.ts'
-import type { ScratchOptions } from '../../packing/scratch-directory.ts'
+import { type ScratchOptions, withPrivateScratch } from '../../packing/scratch-directory.ts'
 import type { Clock } from '../../system/clock.ts'
 import type { Logger } from '../../system/logger.ts'
 import { directoryFacts } from '../../tsdb/data-directory-access.ts'
-import { handOver, withScratchDirectory } from '../../tsdb/restore-directory.ts'
+import { handOver } from '../../tsdb/restore-directory.ts'
 import { type StartServer, checkAnswers } from '../answers/answer-check.ts'
 import { type RepositorySource, type Sources, damageOf, readSources, requireInstance } from '../repository-sources.ts'
 import { fetchBlocks } from '../restore/restore-fetch.ts'
@@ -31,10 +31,8 @@ export interface VerifyContext {
   /** As configured: whose latest. */
   instance: string
   repositories: readonly NamedStore[]
-  /** Where recovery points are restored to for --start-server. */
-  scratchDir: string
   startServer: StartServer
-  /** Where archives lie in the clear while their content is compared. */
+  /** Where recovery points are restored to for --start-server, and archives lie in the clear while their content is compared. */
   scratch: ScratchOptions
   /** What sealed known answers and archives are opened with. */
   opening?: Pick<Encryption, 'decrypt'> | undefined
@@ -213,11 +211,11 @@ async function askPoint(context: VerifyContext, run: { sources: Sources; point: 
 async function answersOf(context: VerifyContext, run: { sources: Sources; point: StoredRecoveryPoint; watch: Stopwatch }): Promise<AnswersReport> {
   const { point, sources, watch } = run
   const bytes = recoveryPointBytes(point)
-  const { freeBytes } = await directoryFacts(context.scratchDir)
+  const { freeBytes } = await directoryFacts(context.scratch.parent)
   if (freeBytes < bytes) {
-    throw new PromDrError('PREFLIGHT_REFUSED', `${context.scratchDir} has ${freeBytes} bytes free; recovery point ${point.id} needs ${bytes}`, { hint: 'set TMPDIR to a directory on a larger file system' })
+    throw new PromDrError('PREFLIGHT_REFUSED', `${context.scratch.parent} has ${freeBytes} bytes free; recovery point ${point.id} needs ${bytes}`, { hint: 'set TMPDIR to a directory on a larger file system' })
   }
-  return withScratchDirectory(context.scratchDir, async (directory) => {
+  return withPrivateScratch(context.scratch, async (directory) => {
     context.progress.start(`restoring ${point.id}`, bytes)
     const head = point.head.kind === 'block' ? point.head.block.ulid : undefined
     await fetchBlocks(allBlocks(point), {

@@ -24,7 +24,7 @@ async function check(store: ObjectStore, request: Partial<VerifyRequest> = {}, o
   const scratchParent = await temporaryDirectory()
   const { scratch } = componentsContext([], { scratchParent })
   const report = await verify({
-    instance: 'prom-a', repositories: [{ name: 'primary', store }], scratchDir: scratchParent, scratch, startServer: never, opening, settings: { filesAtOnce: 4 },
+    instance: 'prom-a', repositories: [{ name: 'primary', store }], scratch, startServer: never, opening, settings: { filesAtOnce: 4 },
     clock: systemClock, logger: silentLogger, progress: noProgress, signal: new AbortController().signal,
   }, { ids: [], repositories: [], readData: false, startServer: false, ...request })
   expect(await readdir(scratchParent)).toEqual([])

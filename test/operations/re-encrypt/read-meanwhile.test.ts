@@ -80,7 +80,7 @@ describe('while archives are sealed for another key, between the manifest and it
     const startServer = async () => {
       throw new Error('no server is started here')
     }
-    return verify({ instance: 'prom-a', repositories: [{ name: 'primary', store: on }], scratchDir: tmpdir(), scratch, startServer, opening: opening(), settings: { filesAtOnce: 4 }, clock: systemClock, logger: silentLogger, progress: noProgress, signal }, { ids: [], repositories: [], readData: false, startServer: false, ...request })
+    return verify({ instance: 'prom-a', repositories: [{ name: 'primary', store: on }], scratch, startServer, opening: opening(), settings: { filesAtOnce: 4 }, clock: systemClock, logger: silentLogger, progress: noProgress, signal }, { ids: [], repositories: [], readData: false, startServer: false, ...request })
   }
 
   test('a restore brings the files all the same', async () => {
