@@ -1,4 +1,11 @@
+import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { messageOf, PromDrError, systemCode } from '../errors.ts'
+
+/** What is there of a path: what could not be written is not. */
+function placeOf(path: string): string {
+  return existsSync(path) || path === dirname(path) ? path : placeOf(dirname(path))
+}
 
 /** Turns what the file system said about `path` into the error a caller of an object store expects. */
 export function fileError(error: unknown, action: string, path: string): PromDrError {
@@ -7,7 +14,7 @@ export function fileError(error: unknown, action: string, path: string): PromDrE
   switch (systemCode(error)) {
     case 'ENOSPC':
     case 'EDQUOT':
-      return new PromDrError('DISK_FULL', message, { cause: error, hint: `free space or raise the quota there (df -h ${path}; df -i ${path}), then run the command again` })
+      return new PromDrError('DISK_FULL', message, { cause: error, hint: `free space or raise the quota there (df -h ${placeOf(path)}; df -i ${placeOf(path)}), then run the command again` })
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
