@@ -19,9 +19,9 @@ export interface StreamGap {
 /** Every moment that a log brings some base to, oldest first; windows that touch are one. */
 export function exactWindows(bases: readonly ReplayBase[], streams: readonly StreamInventory[], last?: string): MomentWindow[] {
   const windows: MomentWindow[] = []
-  for (const { stream, untilMs } of newestTimeline(streams, last)) {
+  for (const { stream, untilMs, leadsOn } of newestTimeline(streams, last)) {
     for (const base of bases) {
-      const replay = base.createdAt > untilMs ? undefined : replayOnto(base, stream, untilMs)
+      const replay = leadsOn(base) ? replayOnto(base, stream, untilMs) : undefined
       const toMs = Math.min(replay?.knownUntil ?? Number.NEGATIVE_INFINITY, untilMs)
       if (toMs >= base.createdAt) windows.push({ fromMs: base.createdAt, toMs })
     }

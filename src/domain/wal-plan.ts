@@ -1,6 +1,15 @@
 import type { NamedBlock } from './recovery-point.ts'
 import { type SegmentEnd, type WalChain, type WalPiece, type WalPosition, chainFrom } from './wal-stream.ts'
 
+/** The generation and moment, ms, that a server was restored from before it began another one. */
+export interface GenerationParent {
+  generation: string
+  at: number
+  /** When it was restored, ms, and from which recovery point. Absent where an earlier version noted it. */
+  restoredAt?: number | undefined
+  recoveryPoint?: string | undefined
+}
+
 /** What one generation of one repository offers. */
 export interface StreamInventory {
   repository: string
@@ -8,7 +17,7 @@ export interface StreamInventory {
     id: string
     startedAt: number
     reason: string
-    parent: { generation: string; at: number } | null
+    parent: GenerationParent | null
     /** The first segment it has. */
     firstSegment: number
     /** The checkpoint before that segment; null when the log was there from its very start. */
@@ -72,6 +81,11 @@ export function blocksUntil<Block extends BoundingBlock>(blocks: readonly Block[
   return blocks.filter((block) => !block.inOrder || block.maxTime <= atMs)
 }
 
+/** Whether a recovery point is of the history that a restore left behind: it was made after the moment that was restored, from the server as it was. */
+export function isLeftBehind({ id, createdAt }: { id: string; createdAt: number }, { at, restoredAt, recoveryPoint }: GenerationParent): boolean {
+  return restoredAt !== undefined && createdAt > at && createdAt < restoredAt && id !== recoveryPoint
+}
+
 /**
  * The log of one generation that continues the blocks of a base, as far as it goes; undefined when none does. It may begin with a
  * checkpoint, or with the generation itself, only where that still has every sample that the blocks have not: its bound is at most
@@ -128,9 +142,9 @@ export function chooseReplay(bases: readonly ReplayBase[], streams: readonly Str
   let best: WalReplay | undefined
   for (const base of sorted) {
     if (atMs !== 'latest' && base.createdAt > atMs) continue
-    for (const [at, { stream, untilMs }] of timeline.entries()) {
-      const found = replayOnto(base, stream, Math.min(untilMs, atMs === 'latest' ? Number.POSITIVE_INFINITY : atMs))
-      if (found === undefined || base.createdAt > untilMs) continue
+    for (const [at, { stream, untilMs, leadsOn }] of timeline.entries()) {
+      const found = leadsOn(base) ? replayOnto(base, stream, Math.min(untilMs, atMs === 'latest' ? Number.POSITIVE_INFINITY : atMs)) : undefined
+      if (found === undefined) continue
       // What was logged since is in a later generation, which this base does not lead to.
       const goesOn = timeline.slice(0, at).some((later) => later.stream.repository === stream.repository && later.stream.wal.length > 0)
       const whole = goesOn ? { ...found, stoppedBy: 'gap' as const } : found
@@ -147,21 +161,32 @@ export function chooseReplay(bases: readonly ReplayBase[], streams: readonly Str
   return best
 }
 
+/** A generation of a timeline, and the moment, ms, where the next one left it. */
+export interface TimelineEntry<Stream extends StreamInventory> {
+  stream: Stream
+  untilMs: number
+  /** Whether a recovery point is of the history that leads to this generation, and not of one that a restore left behind. */
+  leadsOn(base: ReplayBase): boolean
+}
+
 /**
  * Newest first: the newest generation of each repository (or the one that was asked for) and those that it descends from, each up to the
  * moment where the next one left it.
  */
-export function newestTimeline<Stream extends StreamInventory>(streams: readonly Stream[], last?: string): { stream: Stream; untilMs: number }[] {
-  const timeline: { stream: Stream; untilMs: number }[] = []
+export function newestTimeline<Stream extends StreamInventory>(streams: readonly Stream[], last?: string): TimelineEntry<Stream>[] {
+  const timeline: TimelineEntry<Stream>[] = []
   for (const repository of new Set(streams.map((stream) => stream.repository))) {
     const sorted = streams.filter((stream) => stream.repository === repository).sort((a, b) => b.generation.startedAt - a.generation.startedAt)
     const own = last === undefined ? sorted : sorted.slice(sorted.findIndex((stream) => stream.generation.id === last))
     if (last !== undefined && own[0]?.generation.id !== last) continue
     let untilMs = Number.POSITIVE_INFINITY
     let parent: string | undefined
+    const followed: StreamInventory['generation'][] = []
     for (const stream of own) {
       if (parent !== undefined && stream.generation.id !== parent) continue
-      timeline.push({ stream, untilMs })
+      const ends = untilMs
+      const from = followed.push(stream.generation) - 1
+      timeline.push({ stream, untilMs, leadsOn: (base) => base.createdAt <= ends && !followed.slice(from).some((generation) => generation.parent !== null && isLeftBehind(base, generation.parent)) })
       parent = stream.generation.parent?.generation
       if (stream.generation.parent !== null) untilMs = Math.min(untilMs, stream.generation.parent.at)
     }

@@ -33,8 +33,8 @@ const generationSchema = z.object({
   startedAt: z.number().int(),
   /** Why it began. */
   reason: z.string(),
-  /** The generation and moment (ms) that this server was restored from. */
-  parent: z.object({ generation: z.string(), at: z.number() }).nullable(),
+  /** The generation and moment (ms) that this server was restored from; when that was, and onto which recovery point. */
+  parent: z.object({ generation: z.string(), at: z.number(), restoredAt: z.number().optional(), recoveryPoint: z.string().optional() }).nullable(),
   /** The first segment that it ships. */
   firstSegment: z.number().int().nonnegative(),
   /** The checkpoint that lay before it when it began; null when the log was there from its very start. */

@@ -141,8 +141,8 @@ export interface PlaceRequest {
   /** What lies in staging, in the order in which it is put in place: wbl, wal, then blocks newest first. */
   names: readonly string[]
   owner: Ownership
-  /** What `.prom-dr-restored` will say. */
-  restored: object
+  /** What `.prom-dr-restored` will say, asked for when all is in place: a shipper that looked on meanwhile tells by its time that it has to begin anew. */
+  restored(): object
 }
 
 /**
@@ -161,7 +161,7 @@ export async function placeRestore(target: string, request: PlaceRequest): Promi
     if (note.replacedTo !== null) await setAside(target, { note, to: join(target, note.replacedTo), owner })
     await writeIncomplete(target, { ...note, phase: 'placing' })
     for (const name of request.names) await moveInto(join(staging, name), join(target, name))
-    await writeDurably(join(target, restoredName), `${JSON.stringify(request.restored, undefined, 1)}\n`)
+    await writeDurably(join(target, restoredName), `${JSON.stringify(request.restored(), undefined, 1)}\n`)
     await handOver(join(target, restoredName), owner)
     await rm(staging, { recursive: true, force: true })
     await rm(join(target, incompleteName), { force: true })

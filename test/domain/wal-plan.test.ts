@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { exactWindows } from '../../src/domain/reachable.ts'
 import { type StreamInventory, chooseReplay, datePieces, piecesUntil } from '../../src/domain/wal-plan.ts'
 import type { WalPiece } from '../../src/domain/wal-stream.ts'
 
@@ -32,6 +33,31 @@ describe('the log up to latest', () => {
   it('goes on with the newest generation that the recovery point leads to', () => {
     const second = stream('second', 200, { wal: [piece(0, 300)] })
     expect(chooseReplay([base], [first, second], { atMs: 'latest' })).toMatchObject({ generation: 'second', stoppedBy: 'end' })
+  })
+})
+
+describe('a log that goes on after a restore', () => {
+  const blocks = [{ inOrder: true, maxTime: 10 }]
+  const lost = stream('lost', 0, { bound: 0, wal: [piece(0, 100)] })
+  const parent = { generation: 'lost', at: 50, restoredAt: 120, recoveryPoint: 'from' }
+  const restored = stream('restored', 130, { bound: 10, parent, wal: [piece(0, 200)] })
+  const point = (id: string, createdAt: number) => ({ id, createdAt, blocks })
+  const baseOf = (...points: ReturnType<typeof point>[]) => chooseReplay(points, [lost, restored], { atMs: 'latest' })?.baseId
+
+  it('is not replayed onto what was stored of the history that was left behind', () => {
+    expect(baseOf(point('before', 40), point('behind', 70))).toBe('before')
+    expect(exactWindows([point('behind', 70)], [lost, restored])).toEqual([])
+    expect(chooseReplay([point('before', 40), point('behind', 70)], [lost, restored], { atMs: 'latest', generation: 'lost' })).toMatchObject({ baseId: 'behind', generation: 'lost' })
+  })
+
+  it('is not either when yet another generation began since', () => {
+    const later = stream('later', 220, { bound: 10, wal: [piece(0, 300)] })
+    expect(chooseReplay([point('before', 40), point('behind', 70)], [lost, restored, later], { atMs: 'latest' })).toMatchObject({ baseId: 'before', generation: 'later' })
+  })
+
+  it('is replayed onto the recovery point that was restored, whose newest sample is older than itself, and onto those made since', () => {
+    expect(baseOf(point('before', 40), point('from', 70))).toBe('from')
+    expect(baseOf(point('before', 40), point('behind', 70), point('since', 125))).toBe('since')
   })
 })
 

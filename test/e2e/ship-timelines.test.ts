@@ -5,11 +5,13 @@ import type { PromDrError } from '../../src/errors.ts'
 import { readGenerations } from '../../src/repository/wal-stream.ts'
 import { createFileStore } from '../../src/stores/file-store.ts'
 import { thisProcess } from '../../src/system/machine.ts'
+import { makeBlocks } from '../support/blocks.ts'
 import { contentOf } from '../support/both-stores.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
 import { operationsOn, rejectionOf } from '../support/operations.ts'
-import { missingPrograms, startTestPrometheus, waitForSamples } from '../support/prometheus.ts'
-import { shipOnce } from '../support/shipping.ts'
+import { missingPrograms, startTestPrometheus, waitFor, waitForSamples } from '../support/prometheus.ts'
+import { everySample } from '../support/restorable.ts'
+import { shipOnce, startShipping } from '../support/shipping.ts'
 
 describe.skipIf(missingPrograms('prometheus'))('an old host that comes back after a restore elsewhere', () => {
   it('is refused, and its history and the new one\'s stay as they are, until it is told to begin a new one', async () => {
@@ -50,5 +52,45 @@ describe.skipIf(missingPrograms('prometheus'))('an old host that comes back afte
     const generations = await readGenerations(store, 'prom-a')
     expect(generations).toHaveLength(3)
     expect(await contentOf(store, `instances/prom-a/wal/${second?.id}/`)).toEqual(Object.fromEntries(Object.entries(before).filter(([key]) => key.includes(`/${second?.id}/`))))
+  })
+})
+
+describe.skipIf(missingPrograms('prometheus', 'promtool'))('a server that was restored in its place while its log is shipped', () => {
+  it('comes back again as it was since then, without what was done after the moment that was restored', async () => {
+    const blockSpanMs = 2 * 3_600_000
+    const { dataDir } = await makeBlocks({ series: 4, samples: 200, stepMs: 20_000, startMs: Math.floor(Date.now() / blockSpanMs - 6) * blockSpanMs, dataDir: await temporaryDirectory('source') })
+    const store = createFileStore({ root: join(await temporaryDirectory('repository'), 'repository') })
+    const server = await startTestPrometheus({ dataDir, retention: '10y' })
+    const operations = operationsOn(server.api, store)
+    await waitForSamples(server, 'up', 1)
+    await operations.backup()
+    const shipper = startShipping(server.api, store, { dataDir, settings: { intervalMs: 200 } })
+    await waitForSamples(server, 'up', 4)
+    const before = Date.now()
+    await waitForSamples(server, 'up', 6)
+    const answer = await fetch(`${server.url}/api/v1/admin/tsdb/delete_series?match[]=prom_dr_test`, { method: 'POST' })
+    expect(answer.status).toBe(204)
+    const mistaken = await operations.backup()
+    const count = Number(JSON.parse(await server.api.query('sum(count_over_time(up[1h]))', Date.now())).result[0].value[1])
+    await waitForSamples(server, 'up', count + 2)
+    await server.kill()
+
+    await operations.restore(dataDir, { at: { kind: 'time', ms: before }, replace: true, start: false })
+    const again = await startTestPrometheus({ dataDir, retention: '10y' })
+    const restored = await waitFor(async () => (await readGenerations(store, 'prom-a')).find(({ reason }) => reason === 'this server was restored'), { what: 'the generation after the restore' })
+    expect(restored).toMatchObject({ parent: { at: expect.any(Number), restoredAt: expect.any(Number) }, gap: null })
+    await waitForSamples(again, 'up', 8)
+    const until = Date.now()
+    await waitForSamples(again, 'up', 10)
+    await shipper.stop()
+    const expected = await everySample(again.api, until)
+    expect(expected.join('\n')).toContain('prom_dr_test')
+    await again.kill()
+
+    const target = join(await temporaryDirectory('target'), 'data')
+    const report = await operations.restore(target, { start: false })
+    expect(report.plan.recoveryPoint).not.toBe(mistaken.recoveryPoint.id)
+    const last = await startTestPrometheus({ dataDir: target, retention: '10y', scrapeItself: false })
+    expect(await everySample(last.api, until)).toEqual(expected)
   })
 })

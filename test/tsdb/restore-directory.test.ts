@@ -17,7 +17,7 @@ describe('a directory that is being restored', () => {
   })
 
   const note = (more: Partial<IncompleteRestore> = {}): IncompleteRestore => ({ version: 1, instance: 'prom-a', recoveryPoint: '20261121T060000Z-aaaaaaaa', names: ulids, replacedTo: null, phase: 'staging', startedAt: '2026-11-21T06:00:00Z', ...more })
-  const place = (of: IncompleteRestore) => placeRestore(target, { note: of, names: of.names, owner, restored: { version: 1 } })
+  const place = (of: IncompleteRestore) => placeRestore(target, { note: of, names: of.names, owner, restored: () => ({ version: 1 }) })
 
   async function put(path: string, text: string): Promise<void> {
     await mkdir(join(target, path, '..'), { recursive: true })

@@ -145,7 +145,7 @@ async function bringBack(run: Run): Promise<Brought> {
   // What the log really held is known only now.
   if (replay?.newestSampleMs !== undefined) plan.recoverableAt = replay.newestSampleMs
   const note = placing ?? noteOf(run, replacedTo, replay?.names)
-  const restored = { version: 1, instance: run.instance, recoveryPoint: plan.point.id, ...(stream !== undefined && { generation: stream.replay.generation }), recoverableAt: isoOrNull(plan.recoverableAt), restoredAt: context.clock.now().toISOString() }
+  const restored = () => ({ version: 1, instance: run.instance, recoveryPoint: plan.point.id, ...(stream !== undefined && { generation: stream.replay.generation }), recoverableAt: isoOrNull(plan.recoverableAt), restoredAt: context.clock.now().toISOString() })
   context.signal.throwIfAborted()
   const placed = await watch.time('put in place', async () => {
     await handOver(target, judgement.owner, { itselfOnly: true })

@@ -1,6 +1,6 @@
 import { type NeedPoint, type RecoveryNeed, damageRepeatMs, recoveryNeed } from '../../domain/recovery-need.ts'
 import { holdsTsdb, headPlace } from '../../domain/recovery-point.ts'
-import { replayBoundMs } from '../../domain/wal-plan.ts'
+import { isLeftBehind, replayBoundMs } from '../../domain/wal-plan.ts'
 import { PromDrError, hasCode, messageOf } from '../../errors.ts'
 import { listRecoveryPointIds, readRecoveryPoint } from '../../repository/recovery-points.ts'
 import { readCheckpoints } from '../../repository/wal-stream.ts'
@@ -115,7 +115,7 @@ export class GapCloser {
     const pauseMs = shipper.damagedSinceMs === undefined ? restMs : damageRepeatMs
     watched.dueAtMs = nowMs + pauseMs
     try {
-      const need = recoveryNeed(await this.#streamOf(repository, shipper, signal), await this.#pointsIn(repository, signal), clock.now().getTime())
+      const need = recoveryNeed(await this.#streamOf(repository, shipper, signal), await this.#pointsIn(repository, shipper.generation, signal), clock.now().getTime())
       watched.wanted = need
       if (need?.kind !== 'first') return need
       watched.firstWantedAtMs ??= nowMs
@@ -134,13 +134,13 @@ export class GapCloser {
     return { generation, checkpoints: await readCheckpoints(store, instance, { generation: generation.id, signal }), damagedSince: damagedSinceMs, lateSince: lateSinceMs }
   }
 
-  async #pointsIn({ store }: NamedStore, signal: AbortSignal): Promise<NeedPoint[]> {
+  async #pointsIn({ store }: NamedStore, { parent }: NonNullable<ClosedTarget['shipper']>['generation'], signal: AbortSignal): Promise<NeedPoint[]> {
     const { instance } = this.#context
     const points: NeedPoint[] = []
     for (const id of (await listRecoveryPointIds(store, instance, { signal })).ids.reverse()) {
       try {
         const point = await readRecoveryPoint(store, instance, { id, signal })
-        if (holdsTsdb(point)) points.push({ createdAt: point.createdAt, headStored: headPlace(point.head) === 'stored', bound: replayBoundMs(point.blocks) })
+        if (holdsTsdb(point) && (parent === null || !isLeftBehind(point, parent))) points.push({ createdAt: point.createdAt, headStored: headPlace(point.head) === 'stored', bound: replayBoundMs(point.blocks) })
       } catch (error) {
         // One that is damaged, or has just expired, is none to rely on.
         if (!hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND')) throw error

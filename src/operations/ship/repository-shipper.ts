@@ -3,7 +3,7 @@ import { PromDrError, hasCode } from '../../errors.ts'
 import { type Generation, listPieces, readCheckpoints, readDeletions, readGenerations, readHeartbeat, writeHeartbeat } from '../../repository/wal-stream.ts'
 import type { Logger } from '../../system/logger.ts'
 import { listBlocks } from '../../tsdb/data-directory.ts'
-import { readRestored } from '../../tsdb/restore-directory.ts'
+import { type RestoredNote, readRestored } from '../../tsdb/restore-directory.ts'
 import { firstToReplay, readLocalLog } from '../../tsdb/wal-source.ts'
 import { oldestSampleMs } from '../../tsdb/wal-tail.ts'
 import { expireWal } from './expire-wal.ts'
@@ -57,15 +57,18 @@ export class RepositoryShipper {
   #expiredAtMs = Number.NEGATIVE_INFINITY
   /** When the WBL was last seen. */
   #besideSeenAtMs: number
+  /** When the directory was last restored, as far as that is taken into account; RFC 3339. */
+  #restoredAt: string | undefined
   /** When it was found that out-of-order samples went into a block before their log was seen, ms. */
   lateSinceMs: number | undefined
 
-  private constructor(context: RepositoryShipperContext, state: LogsOfGeneration) {
+  private constructor(context: RepositoryShipperContext, state: LogsOfGeneration & { restoredAt: string | undefined }) {
     this.#context = context
     this.#generation = state.generation
     this.#wal = state.wal
     this.#wbl = state.wbl
     this.#unsealed = state.unsealed
+    this.#restoredAt = state.restoredAt
     this.#besideSeenAtMs = context.now().getTime()
   }
 
@@ -81,10 +84,9 @@ export class RepositoryShipper {
     const restored = await readRestored(context.dataDir)
     const restoredAtMs = restored === undefined ? undefined : Date.parse(restored.restoredAt)
     const state = await (async () => {
-      if (restored !== undefined && (own === undefined || own.startedAt < (restoredAtMs ?? 0))) {
+      if (restored !== undefined && (own === undefined || (own.startedAt < (restoredAtMs ?? 0) && own.parent?.restoredAt !== restoredAtMs))) {
         const before = generations.filter((generation) => generation.startedAt <= (restoredAtMs ?? 0)).at(-1)
-        const parent = before === undefined || restored.recoverableAt === null ? null : { generation: restored.generation ?? before.id, at: Date.parse(restored.recoverableAt) }
-        return begin(context, { reason: 'this server was restored', parent, newestSampleMs: null })
+        return begin(context, afterRestore(restored, before))
       }
       if (own === undefined) return begin(context, { reason: 'the first of this server', parent: null, newestSampleMs: null })
       if (generations.some((generation) => generation.parent?.generation === own.id && generation.startedAt > own.startedAt)) {
@@ -101,7 +103,7 @@ export class RepositoryShipper {
       const passedBy = wbl.shipper.position.offset === 0 && wbl.shipper.position.segment > 0
       return { ...(passedBy && { wblUnseenSinceMs: await unseenSinceMs() }), generation: own, wal: wal.shipper, wbl: wbl.shipper, unsealed: [...wal.finished, ...wbl.finished] }
     })()
-    const shipper = new RepositoryShipper(context, state)
+    const shipper = new RepositoryShipper(context, { ...state, restoredAt: restored?.restoredAt })
     if (state.generation.startedAt >= openedAtMs) shipper.#tellOf(state.generation)
     if (state.wblUnseenSinceMs !== undefined) await shipper.#tellOfLate(state.wblUnseenSinceMs)
     await shipper.#readStored()
@@ -193,20 +195,29 @@ export class RepositoryShipper {
   }
 
   async #passWal(result: PassResult): Promise<void> {
+    const restored = await readRestored(this.#context.dataDir)
+    if (restored !== undefined && restored.restoredAt !== this.#restoredAt) {
+      await this.#begin(afterRestore(restored, this.#generation))
+      this.#restoredAt = restored.restoredAt
+    }
     for (let tries = 0; tries < 2; tries += 1) {
       const shipped = await this.#wal.pass()
       if (!('reason' in shipped)) return this.#count('wal', shipped, result)
-      const { generation, wal, wbl } = await begin(this.#context, { reason: shipped.reason, parent: this.#wal.hasNothing ? this.#generation.parent : null, newestSampleMs: shipped.newestSampleMs })
-      this.#generation = generation
-      this.#wal = wal
-      this.#wbl = wbl
-      this.#unsealed = []
-      this.#damagedSinceMs.clear()
-      this.#checkpoints.clear()
-      this.#tombstones.clear()
-      this.#tellOf(generation)
+      await this.#begin({ reason: shipped.reason, parent: this.#wal.hasNothing ? this.#generation.parent : null, newestSampleMs: shipped.newestSampleMs })
     }
     throw new PromDrError('CONTENTION', `the log in ${this.#context.dataDir} changes faster than it can be shipped`, { hint: 'is Prometheus restarting over and over? see its log' })
+  }
+
+  async #begin(why: Beginning): Promise<void> {
+    const { generation, wal, wbl } = await begin(this.#context, why)
+    this.#generation = generation
+    this.#wal = wal
+    this.#wbl = wbl
+    this.#unsealed = []
+    this.#damagedSinceMs.clear()
+    this.#checkpoints.clear()
+    this.#tombstones.clear()
+    this.#tellOf(generation)
   }
 
   /** Out-of-order compaction removes old segments of the WBL at any time: shipping then goes on with the first that is there. */
@@ -314,11 +325,23 @@ interface LogsOfGeneration {
   unsealed: FinishedSegment[]
 }
 
+interface Beginning {
+  reason: string
+  parent: Generation['parent']
+  newestSampleMs: number | null
+}
+
+/** Of a server that was restored, from the generation `before` where the restore names none. What its log had until then is no gap. */
+function afterRestore({ generation, recoverableAt, restoredAt, recoveryPoint }: RestoredNote, before: Generation | undefined): Beginning {
+  const parent = before === undefined || recoverableAt === null ? null : { generation: generation ?? before.id, at: Date.parse(recoverableAt), restoredAt: Date.parse(restoredAt), recoveryPoint }
+  return { reason: 'this server was restored', parent, newestSampleMs: null }
+}
+
 /**
  * A generation starts where a server starting on this directory would: at the newest checkpoint's next segment. There is a gap when
  * neither the log nor the blocks that took its beginning reach back to the newest sample shipped.
  */
-async function begin(context: RepositoryShipperContext, why: { reason: string; parent: Generation['parent']; newestSampleMs: number | null }): Promise<LogsOfGeneration> {
+async function begin(context: RepositoryShipperContext, why: Beginning): Promise<LogsOfGeneration> {
   const log = await readLocalLog(context.dataDir, 'wal')
   const { segments, checkpoint } = log
   const firstSegment = firstToReplay(log)
