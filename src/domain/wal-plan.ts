@@ -138,11 +138,15 @@ function knownUntilOf(chain: WalChain, { heartbeat }: StreamInventory, firstSegm
 export function chooseReplay(bases: readonly ReplayBase[], streams: readonly StreamInventory[], request: { atMs: number | 'latest'; generation?: string | undefined }): WalReplay | undefined {
   const { atMs } = request
   const timeline = newestTimeline(streams, request.generation)
+  const newestFirst = [...timeline.entries()]
+  // The generation that was shipped at a moment knows when what was logged before it was, and which deletions were made by then; a later one does not.
+  const repositories = [...new Set(timeline.map(({ stream }) => stream.repository))]
+  const inOrder = atMs === 'latest' ? newestFirst : repositories.flatMap((repository) => newestFirst.filter(([, { stream }]) => stream.repository === repository).reverse())
   const sorted = [...bases].sort((a, b) => b.createdAt - a.createdAt)
   let best: WalReplay | undefined
   for (const base of sorted) {
     if (atMs !== 'latest' && base.createdAt > atMs) continue
-    for (const [at, { stream, untilMs, leadsOn }] of timeline.entries()) {
+    for (const [at, { stream, untilMs, leadsOn }] of inOrder) {
       const found = leadsOn(base) ? replayOnto(base, stream, Math.min(untilMs, atMs === 'latest' ? Number.POSITIVE_INFINITY : atMs)) : undefined
       if (found === undefined) continue
       // What was logged since is in a later generation, which this base does not lead to.

@@ -55,6 +55,14 @@ describe('a log that goes on after a restore', () => {
     expect(chooseReplay([point('before', 40), point('behind', 70)], [lost, restored, later], { atMs: 'latest' })).toMatchObject({ baseId: 'before', generation: 'later' })
   })
 
+  it('leaves a moment before the restore to the log that was shipped then', () => {
+    const at = (atMs: number) => chooseReplay([point('before', 40)], [lost, restored], { atMs })
+    expect(at(45)).toMatchObject({ generation: 'lost', cutAt: 45, stoppedBy: 'moment' })
+    expect(at(60)).toMatchObject({ generation: 'restored', cutAt: 60, stoppedBy: 'moment' })
+    const elsewhere = [restored, lost].map((one) => ({ ...one, repository: 'secondary' }))
+    expect(chooseReplay([point('before', 40)], [restored, lost, ...elsewhere], { atMs: 45 })).toMatchObject({ repository: 'primary', generation: 'lost' })
+  })
+
   it('is replayed onto the recovery point that was restored, whose newest sample is older than itself, and onto those made since', () => {
     expect(baseOf(point('before', 40), point('from', 70))).toBe('from')
     expect(baseOf(point('before', 40), point('behind', 70), point('since', 125))).toBe('since')
