@@ -79,4 +79,15 @@ describe.skipIf(missingPrograms('prometheus', 'jq', 'brotli', 'bash'))('runbooks
       await expect(followed((script) => damage + script), pattern).rejects.toMatchObject({ code: 1 })
     }
   })
+
+  it('stops where the recovery point is of a history that a restore left behind', async () => {
+    const madeAtMs = Date.parse(JSON.parse(await readFile(join(root, 'instances/prom-a/recovery-points', `${recoveryPoint}.json`), 'utf8')).createdAt)
+    const restored = (parent: object) => `for f in repo/instances/prom-a/wal/*/generation.json; do jq --argjson p '${JSON.stringify({ generation: 'x', ...parent })}' '.parent = $p' "$f" > new.json; mv new.json "$f"; done\n`
+    const following = (parent: object) => followed((script) => restored(parent) + script)
+    await expect(following({ at: madeAtMs - 1, restoredAt: madeAtMs + 1 })).rejects.toMatchObject({ code: 1 })
+    await following({ at: madeAtMs - 1, restoredAt: madeAtMs + 1, recoveryPoint })
+    await following({ at: madeAtMs, restoredAt: madeAtMs + 1 })
+    await following({ at: madeAtMs - 1, restoredAt: madeAtMs })
+    await following({ at: madeAtMs - 1 })
+  })
 })
