@@ -92,5 +92,14 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a server that was re
     expect(report.plan.recoveryPoint).not.toBe(mistaken.recoveryPoint.id)
     const last = await startTestPrometheus({ dataDir: target, retention: '10y', scrapeItself: false })
     expect(await everySample(last.api, until)).toEqual(expected)
+
+    // The recovery point that was left behind is still what it was.
+    expect(mistaken.recoveryPoint.headIncluded).toBe(false)
+    const behind = join(await temporaryDirectory('target'), 'data')
+    expect(await operations.restore(behind, { at: { kind: 'recovery-point', id: mistaken.recoveryPoint.id }, start: false })).toMatchObject({ stoppedBy: 'moment' })
+    const deleted = await startTestPrometheus({ dataDir: behind, retention: '10y', scrapeItself: false })
+    const samples = await everySample(deleted.api, until)
+    expect(samples.join('\n')).toContain('"up"')
+    expect(samples.filter((line) => line.includes('prom_dr_test') && / \d+:/.test(line))).toEqual([])
   })
 })

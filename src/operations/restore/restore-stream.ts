@@ -47,11 +47,12 @@ export interface StreamRequest {
  * @throws MOMENT_UNREACHABLE for a time that neither the stream nor a recovery point reaches, naming what is near
  */
 export async function chooseStream(sources: Sources, request: StreamRequest): Promise<StreamChoice | 'later-blocks' | undefined> {
-  const { instance, generation, damaged = new Map<string, string>() } = request
+  const { instance, damaged = new Map<string, string>() } = request
   const stored = sources.repositories.flatMap((source) => pointsOf(source, instance))
   const at = momentOf(request.at, stored)
   if (at.kind === 'recovery-point') return undefined
   const read = await readStreams(sources.repositories, request)
+  const generation = request.generation ?? generationOf(request.at, stored, read.streams)
   const alone = await standalonePoints(read.streams)
   const left = { streams: withoutObjects(read.streams, damaged), damaged: read.damaged, alone }
   const { streams } = left
@@ -67,7 +68,7 @@ export async function chooseStream(sources: Sources, request: StreamRequest): Pr
   const exact = withLateSamples(streams, (some) => chooseReplay(points, some, { atMs: at.ms, generation }), { stored: read.streams, points, furthest: false })
   if (exact !== undefined) return choice(exact, left, { nearest: false })
   // The shipper died before it brought the last of what this recovery point left to it: as far as there is.
-  if (request.at.kind === 'recovery-point') return before(points, left, { ...request, nearest: true, atMs: at.ms, damaged })
+  if (request.at.kind === 'recovery-point') return before(points, left, { ...request, generation, nearest: true, atMs: at.ms, damaged })
   if (points.some((point) => holdsHead(point) && point.createdAt === at.ms)) return undefined
   if (takesLaterBlocks(points, streams, { ...request, atMs: at.ms })) return 'later-blocks'
   return before(points, left, { ...request, atMs: at.ms, damaged })
@@ -115,6 +116,12 @@ function takesLaterBlocks(points: readonly StoredRecoveryPoint[], streams: reado
 function momentOf(at: RestoreMoment, points: readonly StoredRecoveryPoint[]): RestoreMoment {
   const point = at.kind === 'recovery-point' ? points.find(({ id }) => id === at.id) : undefined
   return point?.head.kind === 'wal' ? { kind: 'time', ms: point.createdAt } : at
+}
+
+/** The generation that the head of a recovery point is in, where it is stored: a restore since may have left that history behind. */
+function generationOf(at: RestoreMoment, points: readonly StoredRecoveryPoint[], streams: readonly ReadStream[]): string | undefined {
+  const head = at.kind === 'recovery-point' ? points.find(({ id }) => id === at.id)?.head : undefined
+  return head?.kind === 'wal' && streams.some((stream) => stream.generation.id === head.generation) ? head.generation : undefined
 }
 
 /** Whether it holds all that the server had: without its head it is only good up to its blocks. */
