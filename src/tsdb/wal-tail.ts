@@ -1,11 +1,12 @@
 import { createHash, type Hash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { PromDrError } from '../errors.ts'
-import { dataFileError } from './file-errors.ts'
+import { dataFileError, diskFailure, onDataFile } from './file-errors.ts'
 import { ReusedBuffer } from './reused-buffer.ts'
 import { fileIdentity } from './wal-source.ts'
 import { scanRecord } from './wal/scan-record.ts'
 import { SegmentReader } from './wal/segment-reader.ts'
+import { walDamage } from './wal/wal-damage.ts'
 
 /** A run of whole records, their checksums verified and their content decoded. */
 export interface TailStretch {
@@ -56,7 +57,7 @@ const unpacked = new ReusedBuffer()
  * longer. Every record is checked and decoded before its bytes are given away. Deletions end up in stretches of their own, so that the
  * moment they were made is known as exactly as the reading allows. A record that is not complete yet waits. Damage ends the
  * reading; what is before it is good. `before` is what lay directly before the offset when it was read: a file that was written
- * anew in its place is found by it. `memory` is what the bytes are read into. With `finished` another segment follows, so that padding which does
+ * anew in its place is found by it. What the disk does not give is damage too. `memory` is what the bytes are read into. With `finished` another segment follows, so that padding which does
  * not fill its page ends it.
  */
 export async function readTail(path: string, request: { offset: number; limitBytes: number; before?: Buffer; memory?: ReusedBuffer; finished?: boolean }): Promise<Tail> {
@@ -69,7 +70,7 @@ export async function readTail(path: string, request: { offset: number; limitByt
     const size = Number(stats.size)
     const identity = fileIdentity(stats)
     const window = Buffer.alloc(before.length)
-    const { bytesRead: compared } = await handle.read(window, 0, window.length, offset - before.length)
+    const compared = window.length === 0 ? 0 : (await onDataFile(path, handle.read(window, 0, window.length, offset - before.length))).bytesRead
     if (size < offset || compared < before.length || !window.equals(before)) return { bytes: Buffer.alloc(0), stretches: [], end: offset, reachedEnd: false, sizeBytes: size, damage: undefined, unknown: [], identity, continues: false }
     const reader = new SegmentReader(path, { start: offset })
     const collector = new StretchCollector(offset)
@@ -79,7 +80,12 @@ export async function readTail(path: string, request: { offset: number; limitByt
     while (at < size && (reader.settledEnd === offset || at - offset < limitBytes)) {
       const length = Math.min(readBytes, size - at, Math.max(leastReadBytes, limitBytes - (at - offset)))
       const buffer = memory.range(at - offset, at - offset + length)
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, at)
+      const bytesRead = await handle.read(buffer, 0, buffer.length, at).then(({ bytesRead: count }) => count, (error: unknown) => {
+        const code = diskFailure(error)
+        if (code === undefined) throw dataFileError(error, path)
+        damage = walDamage(path, reader.settledEnd, `the disk does not give what is stored there (${code})`)
+        return 0
+      })
       if (bytesRead === 0) break
       at += bytesRead
       try {
@@ -107,7 +113,7 @@ export async function hashPrefix(path: string, length: number): Promise<{ hash: 
   try {
     const buffer = Buffer.allocUnsafe(readBytes)
     for (let at = 0; at < length; ) {
-      const { bytesRead } = await handle.read(buffer, 0, Math.min(readBytes, length - at), at)
+      const { bytesRead } = await onDataFile(path, handle.read(buffer, 0, Math.min(readBytes, length - at), at))
       if (bytesRead === 0) return undefined
       hash.update(buffer.subarray(0, bytesRead))
       last = lastOf(last, buffer.subarray(0, bytesRead))

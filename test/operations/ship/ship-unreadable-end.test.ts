@@ -1,11 +1,13 @@
 import { open, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { shipExitCode } from '../../../src/cli/commands/ship.ts'
 import { chainFrom } from '../../../src/domain/wal-stream.ts'
 import { checkStreams } from '../../../src/operations/verify/verify-stream.ts'
 import { listPieces, readGenerations, readHeartbeat } from '../../../src/repository/wal-stream.ts'
 import { createMemoryStore } from '../../../src/stores/memory-store.ts'
 import { systemClock } from '../../../src/system/clock.ts'
+import { badSector } from '../../fakes/bad-sector.ts'
 import { temporaryDirectory } from '../../support/cleanup.ts'
 import { noServer, shipOnce } from '../../support/shipping.ts'
 import { SimulatedWal } from '../../support/simulated-wal.ts'
@@ -80,5 +82,37 @@ describe('a log that cannot be read to its end', () => {
     await file.close()
     expect((await ship(60_000)).corruption).toHaveLength(1)
     expect(await heartbeatAt()).toBe(before)
+  })
+})
+
+describe('a log that the disk does not give', () => {
+  it('is damaged, with segment and offset, and goes on when it is given again', async () => {
+    const { wal, segment, ship, generations } = await scene()
+    await wal.append(10)
+    await wal.rotate(true)
+    await wal.append(10)
+    const sector = await badSector(segment(1))
+    try {
+      const report = await ship()
+      expect(report).toMatchObject({ shippedTo: '00000001:0', corruption: [{ segment: 1, offset: 0, message: expect.stringContaining('EIO') }] })
+      expect(shipExitCode(report)).toBe(5)
+    } finally {
+      sector.mend()
+    }
+    expect(await ship()).toMatchObject({ shippedTo: endOf(wal), corruption: [] })
+    expect(await generations()).toHaveLength(1)
+  })
+
+  it('fails the pass where what was shipped cannot be compared, and begins no other stream', async () => {
+    const { wal, segment, ship, generations } = await scene()
+    await wal.append(10)
+    await ship()
+    const sector = await badSector(segment(0))
+    try {
+      expect((await ship()).repositories).toMatchObject([{ ok: false, error: { code: 'FILE_SYSTEM', message: expect.stringContaining(segment(0)) } }])
+    } finally {
+      sector.mend()
+    }
+    expect(await generations()).toHaveLength(1)
   })
 })
