@@ -74,7 +74,9 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('the snapshot of a ba
       await pause(typicalMs * share)
       const ended = await Promise.race([run.ended, undefined])
       if (ended === undefined) run.kill('SIGKILL')
-      const { signal, stdout } = await run.ended
+      const { signal, stdout, stderr } = await run.ended
+      // Killed once it has said so in its log, it does not say it again.
+      told.push(stderr)
       if (signal === 'SIGKILL') killed += 1
       else told.push(...(JSON.parse(stdout) as BackupReport).warnings)
     }
@@ -99,7 +101,30 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('the snapshot of a ba
     const next = await workingDirectory()
     expect((await backup(next)).warnings).toEqual([expect.stringContaining(`${lost?.path} appeared since a backup asked for a snapshot and was killed`)])
     expect(await listSnapshots(server.dataDir)).toEqual([lost])
+    expect(await ownNames()).toEqual([])
     expect((await backup(next)).warnings).toEqual([])
+  })
+
+  it('is named although the server only came to it after the next backup had begun', async () => {
+    let asked = 0
+    const { url } = await startHttpProxy(server.url, {
+      before: async (path) => {
+        if (!path.includes('/snapshot')) return
+        asked += 1
+        if (asked === 1) await waitFor(() => asked === 2, { what: 'the request of the next' })
+        else await waitFor(async () => (await listSnapshots(server.dataDir)).length > 0, { what: 'the snapshot of the first' })
+      },
+    })
+    const cwd = await workingDirectory({ url })
+    const run = start([process.execPath, launcher, 'backup', '--json'], { cwd })
+    await waitFor(() => asked === 1, { what: 'the request' })
+    run.kill('SIGKILL')
+    await run.ended
+    const { warnings } = await backup(cwd)
+    const left = await listSnapshots(server.dataDir)
+    expect(left).toHaveLength(1)
+    expect(warnings).toEqual([expect.stringContaining(`${left[0]?.path} appeared since a backup asked for a snapshot and was killed`)])
+    expect(await ownNames()).toEqual([])
   })
 
   it('is reported and left alone when the answer with its name is lost', async () => {

@@ -4,6 +4,8 @@ import { buffer } from 'node:stream/consumers'
 import { atEndOfFile } from './cleanup.ts'
 
 export interface ProxyRules {
+  /** Waited for before the server is asked, also when who asked has gone since. */
+  before?: (path: string) => Promise<void>
   /** Lets the server do it and never tells. */
   loseAnswerTo?: (path: string) => boolean
   /** Lets the server do it and keeps the client waiting. */
@@ -40,7 +42,8 @@ export async function startHttpProxy(target: string, rules: ProxyRules): Promise
       })
     })
     upstream.on('error', () => incoming.socket.destroy())
-    incoming.pipe(upstream)
+    const forward = () => (incoming.destroyed ? void upstream.end() : void incoming.pipe(upstream))
+    void (rules.before?.(path) ?? Promise.resolve()).then(forward, () => upstream.destroy())
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   atEndOfFile(async () => {

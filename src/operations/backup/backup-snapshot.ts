@@ -33,32 +33,43 @@ export interface DeadSnapshots {
   removed: string[]
   /** What was left, and why. */
   warnings: string[]
-  /** To be called once the warnings have been told: until then the next backup finds out the same. */
-  forget(): Promise<void>
 }
+
+/** Who took a snapshot, and whether he is certainly gone. */
+type IsDead = (taker: ProcessIdentity) => boolean
+
+const parseTaker = (note: unknown) => takerSchema.safeParse(note).data
 
 /**
  * Removes the snapshots of earlier backups that were killed. Only what carries our note and whose taker is certainly
- * dead is removed. What appeared since a killed backup asked for a snapshot may be somebody else's: it is named, as is what was taken where this process cannot see whether its taker lives.
+ * dead is removed; what was taken where this process cannot see whether its taker lives is named.
  */
-export async function removeDeadSnapshots(dataDir: string, isDead: (taker: ProcessIdentity) => boolean): Promise<DeadSnapshots> {
-  const parseTaker = (note: unknown) => takerSchema.safeParse(note).data
+export async function removeDeadSnapshots(dataDir: string, isDead: IsDead): Promise<DeadSnapshots> {
   const own = await listOwnSnapshots(dataDir, parseTaker)
   const dead = own.filter((snapshot) => isDead(snapshot.taker))
   for (const snapshot of dead) await removeSnapshot(snapshot.path)
   const living = own.filter((snapshot) => !dead.includes(snapshot))
   const warnings = living.map(({ path, taker }) => `${path} was taken by process ${taker.pid} on ${taker.hostname}, which may still be at work: remove it if that is long gone, it pins deleted blocks on the disk`)
-  const announcements = (await listAnnouncements(dataDir, parseTaker)).filter(({ taker }) => isDead(taker))
-  for (const announcement of announcements) {
-    const known = new Set([...announcement.before, ...own.map(({ name }) => name)])
-    for (const lost of (await listSnapshots(dataDir)).filter(({ name }) => !known.has(name))) {
-      warnings.push(`${lost.path} appeared since a backup asked for a snapshot and was killed: remove it unless somebody else took it, it pins deleted blocks on the disk`)
-    }
-  }
-  const forget = async () => {
-    for (const { path } of announcements) await withdrawAnnouncement(path)
-  }
-  return { removed: dead.map((snapshot) => snapshot.name), warnings: [...new Set(warnings)], forget }
+  return { removed: dead.map((snapshot) => snapshot.name), warnings }
+}
+
+/**
+ * Names what appeared since a backup that was killed asked for a snapshot: it may be somebody else's, and is not removed. To be called when
+ * this backup's own snapshot has been taken, before which the server has finished one that was asked for earlier. Told once, to the log at
+ * once: killed in between, the next backup finds out the same.
+ * @returns the warnings
+ */
+export async function tellLostSnapshots(dataDir: string, { isDead, logger }: { isDead: IsDead; logger: Logger }): Promise<string[]> {
+  const announcements = await listAnnouncements(dataDir, parseTaker)
+  const [dead, living] = [announcements.filter(({ taker }) => isDead(taker)), announcements.filter(({ taker }) => !isDead(taker))]
+  if (dead.length === 0) return []
+  const own = new Set((await listOwnSnapshots(dataDir, parseTaker)).map(({ name }) => name))
+  const nameless = (await listSnapshots(dataDir)).filter(({ name }) => !own.has(name) && dead.some(({ before }) => !before.includes(name)))
+  // Of one that another process may be about to write its note into, the next backup will know.
+  const lost = nameless.filter(({ name }) => living.every(({ before }) => before.includes(name)))
+  for (const { path } of lost) logger.warn({ path }, 'a snapshot appeared since a backup asked for one and was killed')
+  if (lost.length === nameless.length) for (const { path } of dead) await withdrawAnnouncement(path)
+  return lost.map(({ path }) => `${path} appeared since a backup asked for a snapshot and was killed: remove it unless somebody else took it, it pins deleted blocks on the disk`)
 }
 
 /**

@@ -10,7 +10,7 @@ import { type StoredAlready, readAhead } from './backup-inventory.ts'
 import { type Participant, firstOf, keepLeases, openParticipants, releaseQuietly } from './backup-participants.ts'
 import type { BackupReport, BackupRequest } from './backup-report.ts'
 import { type StoreOutcome, storeRecoveryPoint } from './backup-repository.ts'
-import { removeDeadSnapshots, takeSnapshot } from './backup-snapshot.ts'
+import { removeDeadSnapshots, takeSnapshot, tellLostSnapshots } from './backup-snapshot.ts'
 import { type ServerFacts, readServerFacts, requireSnapshots } from './backup-source.ts'
 import { summarizeBackup } from './backup-summary.ts'
 import { streamCoversHead } from './head-coverage.ts'
@@ -55,8 +55,8 @@ export async function backup(context: BackupContext, request: BackupRequest): Pr
       const dead = await removeDeadSnapshots(facts.dataDir, context.isDead)
       for (const name of dead.removed) context.logger.warn({ name }, 'removed the snapshot of a backup that was killed')
       const made = await makeRecoveryPoint({ context, request, facts, watch, participants, failed, startedAtMs }, asked)
-      await dead.forget()
-      return await summarizeBackup({ context, request, facts, watch, failed, ...made, warnings: [...dead.warnings, ...made.warnings] })
+      const lost = await tellLostSnapshots(facts.dataDir, context)
+      return await summarizeBackup({ context, request, facts, watch, failed, ...made, warnings: [...dead.warnings, ...lost, ...made.warnings] })
     } finally {
       stopKeeping()
       await Promise.all(participants.map((participant) => releaseQuietly(context, participant)))
