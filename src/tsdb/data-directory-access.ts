@@ -4,11 +4,11 @@ import { basename, dirname, join, resolve, sep } from 'node:path'
 import { systemCode } from '../errors.ts'
 import { dataFileError } from './file-errors.ts'
 
-/** Whether two paths lead to the same directory; undefined when one of them is not there on this machine. */
+/** Whether two paths lead to the same directory, also by a bind mount; undefined when one of them is not there on this machine. */
 export async function sameDirectory(left: string, right: string): Promise<boolean | undefined> {
   try {
-    const [a, b] = await Promise.all([realpath(left), realpath(right)])
-    return a === b
+    const [a, b] = await Promise.all([stat(left, { bigint: true }), stat(right, { bigint: true })])
+    return a.dev === b.dev && a.ino === b.ino
   } catch (error) {
     if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(systemCode(error) ?? '')) return undefined
     throw error

@@ -12,6 +12,11 @@ export function dataFileError(error: unknown, path: string): unknown {
         hint: 'run prom-dr as root or as the user that Prometheus runs as',
         cause: error,
       })
+    case 'EROFS':
+      return new PromDrError('DATA_DIR_UNREADABLE', `${path} is on a file system that is mounted read-only (${code})`, {
+        hint: 'mount it with write access, also a volume of a container: what prom-dr puts there has to be removed again',
+        cause: error,
+      })
     case 'ENOENT':
     case 'ENOTDIR':
       return new PromDrError('DATA_DIR_UNREADABLE', `${path} does not exist (${code})`, { cause: error })

@@ -82,6 +82,15 @@ describe.skipIf(missingPrograms('prometheus'))('a backup that cannot be made', (
     await runProgram('rm', ['-r', left?.path ?? ''])
   })
 
+  it.skipIf(!isRoot)('is made through another mount of the data directory, but not where that is read-only, as the volume of a container may be', async () => {
+    const mounted = await temporaryDirectory('mounted')
+    expect(await runProgram('mount', ['--bind', server.dataDir, mounted])).toMatchObject({ exitCode: 0 })
+    atEndOfFile(async () => void (await runProgram('umount', ['--lazy', mounted])))
+    expect(await operationsOn(server.api, createMemoryStore(), { dataDir: mounted }).backup()).toMatchObject({ repositories: [{ ok: true }] })
+    expect(await runProgram('mount', ['-o', 'remount,ro,bind', mounted])).toMatchObject({ exitCode: 0 })
+    await expectRefusal({ dataDir: mounted }, { code: 'DATA_DIR_UNREADABLE', message: /read-only \(EROFS\)/, hint: /write access/ })
+  })
+
   it.skipIf(!isRoot)('says whom to run as when the data directory may not be read, or not be written to', async () => {
     await chmod(server.directory, 0o755)
     await chmod(server.dataDir, 0o700)
