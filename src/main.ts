@@ -48,12 +48,16 @@ async function openOperations({ config, logging, progress, signal }: Opening): P
 
 const interruptions = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
-/** The first SIGINT, SIGTERM or SIGHUP asks everything to stop and tidy up; the second ends the process at once. */
+/** timeout(1) signals its program and then the program's group; Ctrl-C reaches a program below npm in both ways. */
+const oneDecisionMs = 500
+
+/** The first SIGINT, SIGTERM or SIGHUP asks everything to stop and tidy up; a second, unless it comes with the first, ends the process at once. */
 function signalOfInterruption(): AbortSignal {
   const controller = new AbortController()
   const interrupt = (name: NodeJS.Signals) => {
-    for (const other of interruptions) process.removeListener(other, interrupt)
+    if (controller.signal.aborted) return
     controller.abort(new PromDrError('INTERRUPTED', `interrupted by ${name}`, { hint: 'what was committed before is intact; run the same command again' }))
+    setTimeout(() => interruptions.forEach((other) => process.removeListener(other, interrupt)), oneDecisionMs).unref()
   }
   for (const name of interruptions) process.on(name, interrupt)
   return controller.signal

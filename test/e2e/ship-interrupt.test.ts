@@ -33,7 +33,8 @@ describe.skipIf(missingPrograms('prometheus'))('a planned shutdown of the host',
 })
 
 describe('a second signal', () => {
-  it('ends it at once, whatever it waits for', async () => {
+  /** Ships to a store that never answers. */
+  async function startHanging() {
     const silent = createServer((socket) => void socket.on('error', () => undefined))
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
     onTestFinished(() => void silent.close())
@@ -45,6 +46,18 @@ describe('a second signal', () => {
       env: { ...interval, PROM_DR_PROMETHEUS_DATA_DIR: cwd, PROM_DR_REPOSITORY_URL: 's3://bucket/dr', PROM_DR_S3_ENDPOINT: `http://127.0.0.1:${port}`, PROM_DR_S3_REGION: 'x', PROM_DR_S3_ACCESS_KEY_ID: 'a', PROM_DR_S3_SECRET_ACCESS_KEY: 'b' },
     })
     await asked
+    return shipping
+  }
+
+  it('that comes with the first, as timeout(1) sends it, is the same decision', async () => {
+    const shipping = await startHanging()
+    const sinceMs = performance.now()
+    while (performance.now() - sinceMs < 100) shipping.kill('SIGTERM')
+    expect(await shipping.ended).toMatchObject({ code: 130, signal: null })
+  })
+
+  it('ends it at once, whatever it waits for', async () => {
+    const shipping = await startHanging()
     let over = false
     const ended = shipping.ended.finally(() => (over = true))
     shipping.kill('SIGTERM')
