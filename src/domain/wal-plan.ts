@@ -29,7 +29,7 @@ export interface StreamInventory {
   wal: readonly WalPiece[]
   wbl: readonly WalPiece[]
   checkpoints: readonly StreamCheckpoint[]
-  heartbeat: { at: number; segment: number; offset: number } | undefined
+  heartbeat: { at: number; knownUntil?: number | null | undefined; segment: number; offset: number } | undefined
 }
 
 export interface StreamCheckpoint {
@@ -61,8 +61,10 @@ export interface WalReplay {
   checkpoint: StreamCheckpoint | undefined
   pieces: WalPiece[]
   wbl: WalPiece[]
-  /** Everything that was logged up to this moment, ms, is there. */
-  knownUntil: number
+  /** Everything that was logged up to this moment, ms, is there; undefined where nothing tells. */
+  knownUntil: number | undefined
+  /** When the last of it was seen, ms: a shipper that was catching up had not seen all that was logged by then. */
+  seenUntil: number
   /** The moment that it must be cut at, ms; undefined when all of it is wanted. */
   cutAt: number | undefined
   stoppedBy: 'moment' | 'end' | 'gap'
@@ -100,9 +102,9 @@ export function replayOnto(base: ReplayBase, stream: StreamInventory, limitMs = 
     if (checkpoint === undefined && (stream.generation.checkpoint !== null || !reaches(stream.generation.bound))) continue
     const first = checkpoint === undefined ? stream.generation.firstSegment : checkpoint.segment + 1
     const chain = chainFrom(stream.wal.filter((piece) => piece.segment >= first), first)
-    const knownUntil = knownUntilOf(chain, stream, first)
-    if (knownUntil === undefined || (checkpoint !== undefined && !belongs(checkpoint, chain))) continue
-    return { baseId: base.id, repository: stream.repository, generation: stream.generation.id, checkpoint, pieces: chain.pieces, wbl: segmentRuns(stream.wbl), knownUntil, cutAt: undefined, stoppedBy: chain.end.kind, stop: chain.position }
+    const reach = reachOf(chain, stream, first)
+    if (reach === undefined || (checkpoint !== undefined && !belongs(checkpoint, chain))) continue
+    return { baseId: base.id, repository: stream.repository, generation: stream.generation.id, checkpoint, pieces: chain.pieces, wbl: segmentRuns(stream.wbl), ...reach, cutAt: undefined, stoppedBy: chain.end.kind, stop: chain.position }
   }
   return undefined
 }
@@ -122,12 +124,30 @@ export function segmentRuns(pieces: readonly WalPiece[]): WalPiece[] {
   return segments.flatMap((segment) => chainFrom(pieces.filter((piece) => piece.segment === segment), segment).pieces)
 }
 
-/** A heartbeat at the end of the chain says that nothing more was logged until then. */
-function knownUntilOf(chain: WalChain, { heartbeat }: StreamInventory, firstSegment: number): number | undefined {
+/**
+ * A heartbeat at the end of the chain says that nothing more was logged until then. Of what was stored after it, by a shipper that was catching
+ * up perhaps, nothing says how much more there was; without one the samples tell. Undefined where there is nothing.
+ */
+function reachOf(chain: WalChain, { heartbeat }: StreamInventory, firstSegment: number): Pick<WalReplay, 'knownUntil' | 'seenUntil'> | undefined {
   const position = chain.position ?? { segment: firstSegment, offset: 0 }
   const covers = heartbeat !== undefined && chain.end.kind === 'end' && (heartbeat.segment < position.segment || (heartbeat.segment === position.segment && heartbeat.offset <= position.offset) || (heartbeat.segment === position.segment + 1 && heartbeat.offset === 0))
-  const times = [chain.seenAt, covers ? heartbeat.at : null].filter((time) => time !== null)
-  return times.length === 0 ? undefined : Math.max(...times)
+  const known = !covers ? null : heartbeat.knownUntil === undefined ? heartbeat.at : heartbeat.knownUntil
+  const times = [chain.seenAt, known].filter((time) => time !== null)
+  if (times.length === 0) return undefined
+  const seenUntil = Math.max(...times)
+  // Where pieces are missing at its end, the last of those that are left was followed by others.
+  if (heartbeat !== undefined && !covers && chain.seenAt !== null) return { seenUntil, knownUntil: chain.seenAt }
+  const newest = newestSampleOf(chain.pieces)
+  return { seenUntil, knownUntil: known ?? (Number.isFinite(newest) ? Math.min(newest, seenUntil) : undefined) }
+}
+
+function newestSampleOf(pieces: readonly WalPiece[]): number {
+  return pieces.reduce((newest, piece) => Math.max(newest, piece.newestSample ?? Number.NEGATIVE_INFINITY), Number.NEGATIVE_INFINITY)
+}
+
+/** Up to when, ms, a log has what was logged: after the last moment for which that is known, its samples tell. */
+export function loggedUntil({ knownUntil = Number.NEGATIVE_INFINITY, seenUntil, pieces }: WalReplay): number {
+  return Math.max(knownUntil, Math.min(newestSampleOf(pieces), seenUntil))
 }
 
 /**
@@ -152,10 +172,10 @@ export function chooseReplay(bases: readonly ReplayBase[], streams: readonly Str
       // What was logged since is in a later generation, which this base does not lead to.
       const goesOn = timeline.slice(0, at).some((later) => later.stream.repository === stream.repository && later.stream.wal.length > 0)
       const whole = goesOn ? { ...found, stoppedBy: 'gap' as const } : found
-      const replay = whole.knownUntil > untilMs ? { ...whole, knownUntil: untilMs, cutAt: untilMs } : whole
+      const replay = whole.seenUntil > untilMs ? { ...whole, knownUntil: whole.knownUntil === undefined ? undefined : Math.min(whole.knownUntil, untilMs), seenUntil: untilMs, cutAt: untilMs } : whole
       if (atMs === 'latest') {
-        if (replay.knownUntil > base.createdAt && (best === undefined || replay.knownUntil > best.knownUntil)) best = replay
-      } else if (replay.knownUntil >= atMs) {
+        if (replay.seenUntil > base.createdAt && (best === undefined || loggedUntil(replay) > loggedUntil(best))) best = replay
+      } else if (replay.knownUntil !== undefined && replay.knownUntil >= atMs) {
         return { ...replay, cutAt: atMs, stoppedBy: 'moment' }
       }
     }

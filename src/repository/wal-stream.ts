@@ -64,7 +64,10 @@ const checkpointSchema = z.object({
 export type Checkpoint = z.infer<typeof checkpointSchema>
 
 const heartbeatSchema = z.object({
+  /** When the shipper gave it, ms: its log had ended at this position then, unless `knownUntil` is there. */
   at: z.number().int(),
+  /** Of a log that cannot be read to its end: when it was last seen to end where the stream does, ms; null when it never was. */
+  knownUntil: z.number().int().nullish(),
   segment: z.number().int(),
   offset: z.number().int(),
   /** Newest sample of a scrape (`up`), ms; null before the first. */

@@ -9,7 +9,8 @@ const piece = (segment: number, seenAt: number): WalPiece => ({
 
 function stream(id: string, startedAt: number, more: Partial<StreamInventory['generation']> & { wal: WalPiece[] }): StreamInventory {
   const { wal, ...generation } = more
-  return { repository: 'primary', generation: { id, startedAt, reason: 'test', parent: null, firstSegment: 0, checkpoint: null, bound: null, gap: null, ...generation }, wal, wbl: [], checkpoints: [], heartbeat: undefined }
+  const last = wal.at(-1)
+  return { repository: 'primary', generation: { id, startedAt, reason: 'test', parent: null, firstSegment: 0, checkpoint: null, bound: null, gap: null, ...generation }, wal, wbl: [], checkpoints: [], heartbeat: last && { at: last.seenAt, segment: last.segment, offset: last.end } }
 }
 
 const base = { id: 'base', createdAt: 5, blocks: [] }
@@ -33,6 +34,33 @@ describe('the log up to latest', () => {
   it('goes on with the newest generation that the recovery point leads to', () => {
     const second = stream('second', 200, { wal: [piece(0, 300)] })
     expect(chooseReplay([base], [first, second], { atMs: 'latest' })).toMatchObject({ generation: 'second', stoppedBy: 'end' })
+  })
+})
+
+describe('a log whose shipper was catching up', () => {
+  const lagging = { ...stream('lagging', 0, { wal: [piece(0, 100), { ...piece(1, 400), newestSample: 150, predecessor: { segment: 0, length: 100, digest: 'digest of 0' } }] }), heartbeat: { at: 110, segment: 0, offset: 100 } }
+  const at = (atMs: number | 'latest', ...streams: StreamInventory[]) => chooseReplay([base], streams, { atMs })
+
+  it('is known up to the last moment at which it was seen to its end, whatever was stored since', () => {
+    expect(at(110, lagging)).toMatchObject({ cutAt: 110 })
+    expect(at(111, lagging)).toBeUndefined()
+    expect(exactWindows([base], [lagging])).toEqual([{ fromMs: 5, toMs: 110 }])
+  })
+
+  it('brings all of it for latest, but not before one that is further on', () => {
+    expect(at('latest', lagging)).toMatchObject({ generation: 'lagging', pieces: [{ segment: 0 }, { segment: 1 }] })
+    const current = { ...stream('current', 0, { wal: [piece(0, 300)] }), repository: 'secondary' }
+    for (const both of [[lagging, current], [current, lagging]]) expect(at('latest', ...both)).toMatchObject({ generation: 'current' })
+  })
+
+  it('is known up to its newest sample where it was never seen to its end, or nothing says so any more', () => {
+    const damaged = { at: 500, knownUntil: null, segment: 1, offset: 100 }
+    for (const heartbeat of [undefined, damaged]) {
+      expect(at(150, { ...lagging, heartbeat })).toMatchObject({ cutAt: 150 })
+      expect(at(151, { ...lagging, heartbeat })).toBeUndefined()
+    }
+    expect(at('latest', { ...lagging, heartbeat: damaged })).toMatchObject({ generation: 'lagging' })
+    expect(exactWindows([base], [{ ...lagging, heartbeat: { ...damaged, knownUntil: 120 } }])).toEqual([{ fromMs: 5, toMs: 120 }])
   })
 })
 

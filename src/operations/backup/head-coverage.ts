@@ -35,7 +35,7 @@ export async function streamCoversHead(repository: NamedStore, request: Coverage
   if (generation.machineId !== request.machineId || generation.dataDir !== request.dataDir) return undefined
   if (heartbeat === undefined || nowMs - heartbeat.at > freshMs) return undefined
   const replay = replayOnto({ id: '', createdAt: nowMs, blocks: bound === null ? [] : [{ inOrder: true, maxTime: bound }] }, stream)
-  if (replay === undefined || replay.stoppedBy !== 'end' || nowMs - replay.knownUntil > freshMs) return undefined
+  if (replay === undefined || replay.stoppedBy !== 'end' || replay.knownUntil === undefined || nowMs - replay.knownUntil > freshMs) return undefined
   const { ids } = await listRecoveryPointIds(repository.store, instance, { signal })
   const tiers = await openTiers(ids, { store: repository.store, instance, createdAt: nowMs, timezone, signal })
   return tiers.some((tier) => lastingTiers.has(tier)) ? undefined : generation.id

@@ -1,5 +1,5 @@
 import { allBlocks } from '../../domain/recovery-point.ts'
-import { piecesUntil } from '../../domain/wal-plan.ts'
+import { loggedUntil, piecesUntil } from '../../domain/wal-plan.ts'
 import { PromDrError, hasCode, messageOf } from '../../errors.ts'
 import { blockPrefix, headPrefix } from '../../repository/layout.ts'
 import { checkpointFileKey } from '../../repository/wal-stream.ts'
@@ -56,14 +56,14 @@ const asFarMs = 60_000
  */
 export async function takeAnotherLog(sealed: { stream: StreamChoice; sources: Sources }, error: PromDrError, request: Pick<KeyRequest, 'decide' | 'logger'>): Promise<Planned> {
   const { stream } = sealed
-  const { repository, knownUntil } = stream.replay
+  const { repository } = stream.replay
   const others = sealed.sources.repositories.filter(({ name }) => name !== repository)
   if (others.length === 0) throw error
   const sources: Sources = { repositories: others, unreachable: [...sealed.sources.unreachable, { repository, url: stream.stream.store.url, code: error.code, message: error.message }] }
   const decision = await request.decide(sources).catch((failure: unknown) => {
     throw hasCode(failure, 'MOMENT_UNREACHABLE', 'NO_RECOVERY_POINT', 'DAMAGED') ? error : failure
   })
-  if (decision.stream === undefined || (stream.atMs === undefined && decision.stream.replay.knownUntil < knownUntil - asFarMs)) throw error
+  if (decision.stream === undefined || (stream.atMs === undefined && loggedUntil(decision.stream.replay) < loggedUntil(stream.replay) - asFarMs)) throw error
   request.logger.warn({ repository, error: messageOf(error) }, 'the log of a repository cannot be opened here: that of another one is taken')
   return { decision, sources }
 }

@@ -2,7 +2,7 @@ import { brokenLateSegments } from '../../domain/late-log.ts'
 import { cutAt, laterPoints, windowBeforeLog } from '../../domain/later-blocks.ts'
 import { exactWindows } from '../../domain/reachable.ts'
 import type { RestoreMoment, RestorePlan } from '../../domain/restore-plan.ts'
-import { type WalReplay, blocksUntil, chooseReplay, piecesUntil } from '../../domain/wal-plan.ts'
+import { type WalReplay, blocksUntil, chooseReplay, loggedUntil, piecesUntil } from '../../domain/wal-plan.ts'
 import { PromDrError } from '../../errors.ts'
 import type { StoredRecoveryPoint } from '../../repository/recovery-point-schema.ts'
 import { deletionsFor } from '../ship/block-deletions.ts'
@@ -62,7 +62,7 @@ export async function chooseStream(sources: Sources, request: StreamRequest): Pr
   if (at.kind === 'latest') {
     const newest = Math.max(...points.filter(holdsHead).map((point) => point.createdAt))
     const replay = withLateSamples(streams, (some) => chooseReplay(points, some, { atMs: 'latest', generation }), { stored: read.streams, points, furthest: true })
-    if (replay === undefined || replay.knownUntil <= newest) return undefined
+    if (replay === undefined || loggedUntil(replay) <= newest) return undefined
     return choice(damaged.size === 0 ? replay : { ...replay, stoppedBy: 'gap' }, left, { nearest: false })
   }
   const exact = withLateSamples(streams, (some) => chooseReplay(points, some, { atMs: at.ms, generation }), { stored: read.streams, points, furthest: false })
@@ -86,7 +86,7 @@ export function slackMs(point: StoredRecoveryPoint): number {
 function withLateSamples(streams: readonly ReadStream[], choose: (some: readonly ReadStream[]) => WalReplay | undefined, of: { stored: readonly ReadStream[]; points: readonly StoredRecoveryPoint[]; furthest: boolean }): WalReplay | undefined {
   const first = choose(streams)
   let left = streams
-  for (let replay = first; replay !== undefined && (!of.furthest || replay.knownUntil >= (first?.knownUntil ?? 0)); replay = choose(left)) {
+  for (let replay = first; replay !== undefined && (!of.furthest || loggedUntil(replay) >= (first === undefined ? 0 : loggedUntil(first))); replay = choose(left)) {
     if (!lacksLateSamples(replay, streams, of)) return replay
     left = left.filter(({ repository }) => repository !== replay?.repository)
   }
@@ -196,7 +196,7 @@ export function withStream(plan: RestorePlan<StoredRecoveryPoint>, choice: Strea
   const shipped = piecesUntil(replay.pieces, limit + request.slackMs).reduce<number | null>((newest, piece) => (piece.newestSample === null ? newest : Math.max(newest ?? piece.newestSample, piece.newestSample)), null)
   const newestBlock = blocks.reduce<number | null>((newest, block) => Math.max(newest ?? block.maxTime - 1, block.maxTime - 1), null)
   const reached = Math.max(shipped ?? Number.NEGATIVE_INFINITY, newestBlock ?? Number.NEGATIVE_INFINITY)
-  const shortLog = atMs !== undefined && !nearest && replay.knownUntil < limit + request.slackMs ? [`the log is known up to ${new Date(replay.knownUntil).toISOString()}: of scrapes that began before the moment and ended after that, samples may be missing`] : []
+  const shortLog = atMs !== undefined && !nearest && replay.knownUntil !== undefined && replay.knownUntil < limit + request.slackMs ? [`the log is known up to ${new Date(replay.knownUntil).toISOString()}: of scrapes that began before the moment and ended after that, samples may be missing`] : []
   const withLog: RestorePlan<StoredRecoveryPoint> = {
     ...plan,
     point: { ...plan.point, head: { kind: 'empty' } },

@@ -1,6 +1,6 @@
 import type { WalLog, WalPosition } from '../../domain/wal-stream.ts'
 import { PromDrError, hasCode } from '../../errors.ts'
-import { type Generation, listPieces, readCheckpoints, readDeletions, readGenerations, readHeartbeat, writeHeartbeat } from '../../repository/wal-stream.ts'
+import { type Generation, type Heartbeat, listPieces, readCheckpoints, readDeletions, readGenerations, readHeartbeat, writeHeartbeat } from '../../repository/wal-stream.ts'
 import type { Logger } from '../../system/logger.ts'
 import { listBlocks } from '../../tsdb/data-directory.ts'
 import { type RestoredNote, readRestored } from '../../tsdb/restore-directory.ts'
@@ -180,18 +180,21 @@ export class RepositoryShipper {
   }
 
   async #beat(): Promise<void> {
-    const { store, instance, tailSignal: signal, now } = this.#context
+    const { store, instance, tailSignal: signal } = this.#context
     await writeHeartbeat(store, instance, {
       generation: this.#generation.id, signal,
-      heartbeat: { at: this.#wal.seenAtMs ?? (this.#wal.isStuck ? await this.#knownUntilMs() : now().getTime()), ...this.#wal.position, newestScrape: this.#wal.newestSampleMs ?? null },
+      heartbeat: { ...(await this.#seenToEnd()), ...this.#wal.position, newestScrape: this.#wal.newestSampleMs ?? null },
     })
   }
 
-  /** Of a log that this run never saw to end with what is stored: what an earlier one saw. */
-  async #knownUntilMs(): Promise<number> {
-    const { store, instance, tailSignal: signal } = this.#context
+  /** Of a log that this run never saw to end with what is stored, what an earlier one saw. */
+  async #seenToEnd(): Promise<Pick<Heartbeat, 'at' | 'knownUntil'>> {
+    const { store, instance, tailSignal: signal, now } = this.#context
+    const nowMs = now().getTime()
+    if (!this.#wal.isStuck) return { at: this.#wal.seenAtMs ?? nowMs }
+    if (this.#wal.seenAtMs !== undefined) return { at: nowMs, knownUntil: this.#wal.seenAtMs }
     const before = await readHeartbeat(store, instance, { generation: this.#generation.id, signal, onDamage: () => undefined })
-    return before?.at ?? this.#wal.lastPartSeenAtMs ?? this.#generation.startedAt
+    return { at: nowMs, knownUntil: before?.knownUntil === undefined ? (before?.at ?? null) : before.knownUntil }
   }
 
   async #passWal(result: PassResult): Promise<void> {

@@ -184,7 +184,11 @@ export class WalShipper {
       const { segments } = local
       growth[this.#state.log].look(segments, now().getTime())
       const here = segments.find((segment) => segment.number === this.#state.segment)
-      if (here === undefined) return this.#missing(segments) ?? shipped
+      if (here === undefined) {
+        const missing = this.#missing(segments)
+        if (missing === undefined) this.seenAtMs = lookedAtMs
+        return missing ?? shipped
+      }
       const changed = await this.#changed(here, local)
       if (changed !== undefined) return this.#broken(changed)
       const following = segments.find((segment) => segment.number > here.number)

@@ -21,9 +21,7 @@ async function scene() {
     segment: (number: number) => join(wal.dataDir, 'wal', String(number).padStart(8, '0')),
     ship: (laterMs = 0) => shipOnce(noServer, store, { dataDir: wal.dataDir, clock: { ...systemClock, now: () => new Date(Date.now() + laterMs) } }),
     generations: () => readGenerations(store, 'prom-a'),
-    async heartbeatAt() {
-      return (await readHeartbeat(store, 'prom-a', { generation: (await readGenerations(store, 'prom-a')).at(-1)?.id ?? '' }))?.at
-    },
+    heartbeat: async () => readHeartbeat(store, 'prom-a', { generation: (await readGenerations(store, 'prom-a')).at(-1)?.id ?? '' }),
   }
 }
 
@@ -70,18 +68,23 @@ describe('a segment that ends within a record although another follows', () => {
 
 describe('a log that cannot be read to its end', () => {
   it('is not said to be known up to now', async () => {
-    const { wal, segment, ship, heartbeatAt } = await scene()
+    const { wal, segment, ship, heartbeat } = await scene()
     await wal.append(10)
     await ship()
-    const before = await heartbeatAt()
+    const before = (await heartbeat())?.at
     expect(before).toEqual(expect.any(Number))
     const { end } = wal.last
     await wal.append(10)
     const file = await open(segment(0), 'r+')
     await file.write(Buffer.from([0xff, 0xff]), 0, 2, end + 20)
     await file.close()
-    expect((await ship(60_000)).corruption).toHaveLength(1)
-    expect(await heartbeatAt()).toBe(before)
+    const startedAtMs = Date.now()
+    for (const laterMs of [60_000, 120_000]) {
+      expect((await ship(laterMs)).corruption).toHaveLength(1)
+      const alive = await heartbeat()
+      expect(alive?.knownUntil).toBe(before)
+      expect(alive?.at).toBeGreaterThanOrEqual(startedAtMs + laterMs)
+    }
   })
 })
 
