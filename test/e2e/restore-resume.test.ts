@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { createFileStore } from '../../src/stores/file-store.ts'
 import { promDr, start } from '../cli/launcher.ts'
 import { dyingDisk } from '../fakes/dying-disk.ts'
+import { keysOf } from '../support/bodies.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
 import { type TestOperations, operationsOn, rejectionOf } from '../support/operations.ts'
 import { missingPrograms, waitFor } from '../support/prometheus.ts'
@@ -50,6 +51,21 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a restore that is ki
       await rm(target, { recursive: true })
     }
   }, 400_000)
+
+  it('says that all is in place when only the server that should be asked does not start, and keeps its record', async () => {
+    const [cwd, target] = [await temporaryDirectory('cwd'), join(await newTarget(), 'data')]
+    const broken = join(cwd, 'prometheus')
+    await writeFile(broken, '#!/bin/sh\n[ "$1" = --version ] && exec prometheus --version\necho no room here >&2\nexit 1\n', { mode: 0o755 })
+    const { root, store } = await source.copy()
+    const records = async () => (await keysOf(store)).filter((key) => key.includes('/restores/'))
+    const before = await records()
+    await writeFile(join(cwd, 'prom-dr.yml'), `instance: prom-a\nprometheus: {url: 'http://127.0.0.1:9', binary: ${broken}}\nrepositories: [{name: primary, url: 'file://${root}'}]\n`)
+    const { code, stdout } = await promDr(['restore', '--at', 'latest', '--target', target, '--side-instance', '--start', '--json'], { cwd })
+    expect(code).not.toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ error: { message: expect.stringMatching(/^all is restored and in place in .*no room here/s), hint: expect.stringContaining('no need to restore it again'), details: { target } } })
+    expect(await placedIn(target)).toEqual(wanted)
+    expect(await records()).toHaveLength(before.length + 1)
+  })
 
   it('does not fetch again what is there and right, and fetches what a power cut spoilt', async () => {
     const target = await newTarget()

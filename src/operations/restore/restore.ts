@@ -81,7 +81,10 @@ export async function restore(context: RestoreContext, request: RestoreRequest):
   })
   // Damage may have led to another recovery point, whose answers are others.
   const left = knownAnswers === undefined || run.plan.point.id === plan.point.id ? knownAnswers : await answersOf(context, run)
-  const answers = left === undefined ? undefined : await askServer(run, (brought.replay?.laterDeletions ?? 0) > 0 ? withoutAnswers(left) : left)
+  const answers = left === undefined ? undefined : await askServer(run, (brought.replay?.laterDeletions ?? 0) > 0 ? withoutAnswers(left) : left).catch(async (error: unknown) => {
+    await keepRecord(run, report(run, { brought }))
+    throw inPlace(error, target)
+  })
   const result = report(run, { brought, answers })
   await keepRecord(run, result)
   return result
@@ -251,6 +254,16 @@ async function fetch(run: Run): Promise<FetchOutcome> {
 async function askServer(run: Run, answers: KnownAnswers): Promise<AnswerCheck> {
   const { context, plan } = run
   return checkAnswers({ dataDir: run.target, recoveryPoint: plan.point.id, source: plan.point.source, answers, owner: run.judgement.owner, startServer: context.startServer, watch: run.watch, signal: context.signal })
+}
+
+/** What went wrong once everything was in place: who reads it at night must not begin again. */
+function inPlace(error: unknown, target: string): unknown {
+  if (!(error instanceof PromDrError)) return error
+  const { code, message, hint, details } = error
+  const advice = code === 'INTERRUPTED' || hint === undefined ? '' : `; to have it asked: ${hint}`
+  return new PromDrError(code, `all is restored and in place in ${target}, but its known answers were not asked: ${message}`, {
+    hint: `there is no need to restore it again, every byte of it was checked${advice}`, cause: error, details: { ...details, target },
+  })
 }
 
 function report(run: Run, done: { brought?: Brought; answers?: AnswerCheck | undefined }): RestoreReport {
