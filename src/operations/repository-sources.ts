@@ -111,6 +111,16 @@ export async function requireInstance(sources: Sources, instance: string, signal
   })
 }
 
+/**
+ * One that only ships has no recovery point, and is there all the same; what is out of reach may have any.
+ * @throws INSTANCE_NOT_FOUND
+ */
+export async function requireListed(sources: Sources, instance: string, signal: AbortSignal): Promise<void> {
+  if (sources.unreachable.length > 0) return
+  const listed = await Promise.all(sources.repositories.map(({ store }) => listInstances(store, { signal })))
+  if (!listed.flat().includes(instance)) await requireInstance(sources, instance, signal)
+}
+
 /** What keeps a recovery point from expiry, in any of the repositories: the hold that ends last. `until` is null for one that cannot be read. */
 export function holdOn(sources: Pick<Sources, 'repositories'>, point: { instance: string; id: string }): { until: string | null; reason: string } | null {
   const holds = sources.repositories.flatMap(({ instances }) => instances.flatMap(({ name, holds: of }) => (name === point.instance ? (of.get(point.id) ?? []) : [])))

@@ -3,11 +3,10 @@ import { exactWindows, streamGaps } from '../../domain/reachable.ts'
 import { headPlace, recoveryPointBytes } from '../../domain/recovery-point.ts'
 import { newestTimeline } from '../../domain/wal-plan.ts'
 import { standaloneBases } from '../../domain/standalone-log.ts'
-import { listInstances } from '../../repository/recovery-points.ts'
 import type { StoredRecoveryPoint } from '../../repository/recovery-point-schema.ts'
 import type { NamedStore } from '../backup/backup.ts'
 import type { ListReport, ListRequest, ListedRecoveryPoint, RecoverableWindow } from './list-report.ts'
-import { type Sources, damageOf, holdOn, pointsOf, readSources, requireInstance } from '../repository-sources.ts'
+import { damageOf, holdOn, pointsOf, readSources, requireListed } from '../repository-sources.ts'
 import { type ReadStream, readStreams } from '../wal-streams.ts'
 
 export interface ReadContext {
@@ -21,7 +20,7 @@ export interface ReadContext {
  */
 export async function list(context: ReadContext, request: ListRequest): Promise<ListReport> {
   const sources = await readSources(context.repositories, { ...request, signal: context.signal })
-  if (request.instance !== undefined && sources.unreachable.length === 0) await requireListed(sources, request.instance, context.signal)
+  if (request.instance !== undefined) await requireListed(sources, request.instance, context.signal)
   const names = [...new Set(sources.repositories.flatMap((source) => source.instances.map((instance) => instance.name)))].sort()
   const report: ListReport = { instances: [], damaged: sources.repositories.flatMap(damageOf), unreachable: sources.unreachable }
   for (const name of names) {
@@ -41,12 +40,6 @@ export async function list(context: ReadContext, request: ListRequest): Promise<
     report.instances.push({ name, recoverable: windows(points, streams), gaps: gapsOf(streams), branches: branchesOf(streams), recoveryPoints })
   }
   return report
-}
-
-/** One that only ships has no recovery point, and is there all the same. */
-async function requireListed(sources: Sources, instance: string, signal: AbortSignal): Promise<void> {
-  const listed = await Promise.all(sources.repositories.map(({ store }) => listInstances(store, { signal })))
-  if (!listed.flat().includes(instance)) await requireInstance(sources, instance, signal)
 }
 
 /** Any moment that the log reaches, or blocks that replaced it; beside them the recovery points themselves, in runs. */

@@ -5,7 +5,7 @@ import { readVerifications } from '../../repository/records.ts'
 import type { Clock } from '../../system/clock.ts'
 import { type CostContext, costs } from './cost.ts'
 import type { ReadContext } from './list.ts'
-import { type RepositorySource, damageOf, pointsOf, readSources } from '../repository-sources.ts'
+import { type RepositorySource, damageOf, pointsOf, readSources, requireListed } from '../repository-sources.ts'
 import type { InstanceStatus, RepositoryStatus, StatusReport, StatusRequest } from './status-report.ts'
 import { readStreams } from '../wal-streams.ts'
 
@@ -28,6 +28,7 @@ export async function status(context: StatusContext, request: StatusRequest): Pr
   const { signal, clock } = context
   const nowMs = clock.now().getTime()
   const sources = await readSources(context.repositories, { ...request, signal })
+  if (request.instance !== undefined) await requireListed(sources, request.instance, context.signal)
   const report: StatusReport = { instances: [], damaged: sources.repositories.flatMap(damageOf), unreachable: sources.unreachable }
   const names = [...new Set(sources.repositories.flatMap((source) => source.instances.map((instance) => instance.name)))].sort()
   for (const name of names) {
