@@ -36,6 +36,7 @@ describe.skipIf(missingPrograms('prometheus'))('an old host that comes back afte
     // It goes on there; it does not begin again each time.
     await shipOnce(next.api, store, { self: host('b'), dataDir: target })
     expect(await readGenerations(store, 'prom-a')).toHaveLength(2)
+    const behind = await operationsOn(next.api, store, { self: host('b') }).backup()
     const before = await contentOf(store, 'instances/prom-a/wal/')
 
     const back = await startTestPrometheus({ dataDir: old.dataDir })
@@ -52,6 +53,20 @@ describe.skipIf(missingPrograms('prometheus'))('an old host that comes back afte
     const generations = await readGenerations(store, 'prom-a')
     expect(generations).toHaveLength(3)
     expect(await contentOf(store, `instances/prom-a/wal/${second?.id}/`)).toEqual(Object.fromEntries(Object.entries(before).filter(([key]) => key.includes(`/${second?.id}/`))))
+    expect(generations[2]).toMatchObject({ parent: { generation: first?.id, at: expect.any(Number) }, gap: null })
+
+    // Its history goes on from what it had shipped itself; nothing of the other server's is in it.
+    const until = Date.now()
+    const scraped = await back.api.query('count_over_time(up[1h])', until)
+    await waitFor(async () => (await back.api.query('count_over_time(up[1h])', Date.now())) !== scraped, { what: 'another scrape' })
+    await shipOld({})
+    const expected = await everySample(back.api, until)
+    await back.kill()
+    const last = join(await temporaryDirectory('target'), 'data')
+    const { plan } = await operations.restore(last, { start: false })
+    expect(plan.recoveryPoint).not.toBe(behind.recoveryPoint.id)
+    const answering = await startTestPrometheus({ dataDir: last, retention: '10y', scrapeItself: false })
+    expect(await everySample(answering.api, until)).toEqual(expected)
   })
 })
 

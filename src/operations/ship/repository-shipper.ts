@@ -91,7 +91,7 @@ export class RepositoryShipper {
       if (own === undefined) return begin(context, { reason: 'the first of this server', parent: null, newestSampleMs: null })
       if (generations.some((generation) => generation.parent?.generation === own.id && generation.startedAt > own.startedAt)) {
         if (!options.newGeneration) throw superseded(context, own)
-        return begin(context, { reason: 'asked for with --new-generation', parent: null, newestSampleMs: null })
+        return begin(context, { reason: 'asked for with --new-generation', parent: await leftBehind(context, own), newestSampleMs: await newestShippedMs(context, ofThisServer) })
       }
       const wal = await WalShipper.resume(ofTails(context), own, 'wal')
       if ('reason' in wal && wal.newestSampleMs === null) return begin(context, { reason: wal.reason, parent: own.parent, newestSampleMs: await newestShippedMs(context, ofThisServer) })
@@ -357,6 +357,13 @@ async function begin(context: RepositoryShipperContext, why: Beginning): Promise
   const gap = why.newestSampleMs !== null && reachesBackToMs > why.newestSampleMs ? { from: why.newestSampleMs, to: reachesBackToMs, reason: why.reason } : null
   const generation = await beginGeneration(context, { reason: why.reason, firstSegment, checkpoint: checkpoint?.segment ?? null, bound, blocks, parent: why.parent, gap })
   return { generation, wal: WalShipper.start(ofTails(context), generation.id, { log: 'wal', segment: firstSegment, newestSampleMs: why.newestSampleMs ?? undefined }), wbl: await startWbl(context, generation.id), unsealed: [] }
+}
+
+/** This server's own history, up to where it was shipped: what another server made of it is a branch then, and none of its recovery points is a base. */
+async function leftBehind({ store, instance, signal, now }: RepositoryShipperContext, own: Generation): Promise<Generation['parent']> {
+  const last = await readHeartbeat(store, instance, { generation: own.id, signal, onDamage: () => undefined })
+  const at = last?.knownUntil === undefined ? last?.at : last.knownUntil
+  return { generation: own.id, at: at ?? own.startedAt, restoredAt: now().getTime() }
 }
 
 /** The newest sample that this server's stream had before a generation that has nothing, ms; a restore begins a new count. */
