@@ -58,10 +58,14 @@ interface OwnLease extends LeaseRequest {
   token: string
 }
 
+/** Tokens under which this process asked for leases in vain, by store: should one have come to be all the same, nobody holds it. */
+const givenUp = new WeakMap<ObjectStore, Set<string>>()
+
 /**
  * Takes the lease of a verb: one run at a time on one instance of one repository. Taking over creates the next
  * number, conditionally where the store can; the older documents go. A crash leaves a lease that runs out by
- * itself, at once where the next run is on the same machine and sees that the process is gone.
+ * itself, at once where the next run is on the same machine and sees that the process is gone; one that this process asked for in vain (interrupted,
+ * or its answer lost) it takes over itself.
  * @throws LOCKED naming who holds it and until when
  */
 export async function acquireLease(request: LeaseRequest): Promise<Lease> {
@@ -78,14 +82,15 @@ export async function acquireLease(request: LeaseRequest): Promise<Lease> {
   })
   try {
     await createDocument(store, key, document(nowMs + leaseDurationMs, null), request)
+    // Without conditional creation two runs can both get here: the one whose document was overwritten sees it now. So
+    // does one that was slow since it listed, and created a number that had come and gone.
+    if (!(await isNewest(own))) throw locked(request, 'another run, which took the lease meanwhile')
+    await store.delete(numbers.map((old) => leaseKey(instance, verb, old)), signalOf(request))
   } catch (error) {
     if (hasCode(error, 'OBJECT_EXISTS')) throw locked(request, 'another run, which took the lease at the same moment')
+    givenUp.set(store, (givenUp.get(store) ?? new Set()).add(own.token))
     throw error
   }
-  // Without conditional creation two runs can both get here: the one whose document was overwritten sees it now. So
-  // does one that was slow since it listed, and created a number that had come and gone.
-  if (!(await isNewest(own))) throw locked(request, 'another run, which took the lease meanwhile')
-  await store.delete(numbers.map((old) => leaseKey(instance, verb, old)), signalOf(request))
   return {
     number,
     async renew() {
@@ -130,6 +135,7 @@ async function refuseLiveLease(request: LeaseRequest, number: number, nowMs: num
     throw error
   }
   const { holder } = lease
+  if (givenUp.get(request.store)?.has(lease.token) === true) return
   if (lease.releasedAt !== null || Date.parse(lease.expiresAt) <= nowMs || request.isDead(holder)) return
   throw locked(request, `process ${holder.pid} on ${holder.hostname}, since ${lease.acquiredAt}, until ${lease.expiresAt} unless it goes on`)
 }

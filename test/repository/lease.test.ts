@@ -168,6 +168,20 @@ describeOnBothStores('a lease', (open) => {
       await expect(acquireLease(requestOf(store, 4))).rejects.toMatchObject({ code: 'LOCKED' })
     }
   })
+
+  test('is taken at once by the process that asked for it in vain, after a fault at any call', async () => {
+    const clean = createFaultyStore(await open(), [])
+    await acquireLease(requestOf(clean, 1))
+    for (const [index] of clean.calls.entries()) {
+      for (const at of ['before', 'after'] as const) {
+        const faulty = createFaultyStore(await open(), [{ verb: 'any', call: index + 1, at }])
+        await expect(acquireLease(requestOf(faulty, 1))).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' })
+        const lease = await acquireLease(requestOf(faulty, 1))
+        await lease.renew()
+        await expect(acquireLease(requestOf(faulty, 1))).rejects.toMatchObject({ code: 'LOCKED' })
+      }
+    }
+  })
 })
 
 test('a lease runs out by the store\'s clock, not by the machine\'s', async () => {
