@@ -59,6 +59,15 @@ const longestLateMs = 25 * 60_000
 /** Doubles without a pattern, and the special ones; series that live for seconds only; and one that gets a sample out of order each time. */
 function seriesOf(target: number, late: boolean): (nowMs: number) => ExportedSeries[] {
   let steps = 0
+  // One time has one value: a server that gets two keeps either.
+  const taken = new Set<number>()
+  const lateOf = (nowMs: number) => {
+    taken.add(nowMs)
+    let lateMs = (steps * 7000) % longestLateMs
+    while (taken.has(nowMs - lateMs)) lateMs += 1
+    taken.add(nowMs - lateMs)
+    return lateMs
+  }
   const labelled = (name: string, series: string) => ({ name, labels: { exporter: String(target), series } })
   return (nowMs) => {
     steps += 1
@@ -68,7 +77,7 @@ function seriesOf(target: number, late: boolean): (nowMs: number) => ExportedSer
         valueAt: (ms) => (at === 0 ? Number.NaN : at === 1 ? Number.POSITIVE_INFINITY : Math.sin(ms * (at + 1)) * 10 ** (at % 17)),
       })),
       { ...labelled('killed', `brief ${Math.floor(nowMs / 7000)}`), valueAt: (ms) => ms % 7000 },
-      ...(late ? [{ ...labelled('late', 'now'), valueAt: () => -1 }, { ...labelled('late', 'now'), lateMs: (steps * 7000) % longestLateMs, valueAt: () => nowMs }] : []),
+      ...(late ? [{ ...labelled('late', 'now'), valueAt: () => -1 }, { ...labelled('late', 'now'), lateMs: lateOf(nowMs), valueAt: () => nowMs }] : []),
     ]
   }
 }
