@@ -19,13 +19,7 @@ const minuteMs = 60_000
 
 describe.skipIf(missingPrograms('prometheus', 'promtool'))('a backup after a compaction', () => {
   it('names the stored blocks instead of the compacted one, and they restore to the same answers', async () => {
-    const server = await startFastServer()
-    const store = createMemoryStore()
-    const operations = operationsOn(server.api, store)
-    const firstMs = Math.floor((Date.now() - 20 * minuteMs) / (9 * minuteMs)) * 9 * minuteMs
-    await write(server, firstMs, 2.6)
-    await waitFor(async () => (await metasOf(server)).length > 0, { what: 'a block' })
-    await operations.backup()
+    const { server, store, operations, firstMs } = await serverWithStoredBlock()
     let covered = 0
     for (let minute = 2.6; minute < 8; minute += 1) {
       await write(server, firstMs + minute * minuteMs, 1)
@@ -52,17 +46,12 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a backup after a com
   })
 
   it('is whole although the disk does not give the compacted block: the blocks that it was made of are stored', async () => {
-    const server = await startFastServer()
-    const store = createMemoryStore()
-    const operations = operationsOn(server.api, store)
-    const firstMs = Math.floor((Date.now() - 20 * minuteMs) / (9 * minuteMs)) * 9 * minuteMs
-    await write(server, firstMs, 2.6)
-    await waitFor(async () => (await metasOf(server)).length > 0, { what: 'a block' })
-    let report = await operations.backup()
-    for (let minute = 2.6; minute < 12 && report.repositories[0]?.coveredBlocks === 0; minute += 1) {
+    const { server, store, operations, firstMs } = await serverWithStoredBlock()
+    let covered: number | undefined = 0
+    for (let minute = 2.6; minute < 12 && covered === 0; minute += 1) {
       await write(server, firstMs + minute * minuteMs, 1)
       await waitForQuiet(server)
-      report = await operations.backup()
+      covered = (await operations.backup()).repositories[0]?.coveredBlocks
     }
     const compacted = (await metasOf(server)).find(({ compaction }) => compaction.level > 1)
     const { points: [...before] } = await readRecoveryPoints(store, 'prom-a')
@@ -127,13 +116,7 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a backup after a del
   })
 
   it('stores a compacted block itself when its samples are not those of its sources any more', async () => {
-    const server = await startFastServer()
-    const store = createMemoryStore()
-    const operations = operationsOn(server.api, store)
-    const firstMs = Math.floor((Date.now() - 20 * minuteMs) / (9 * minuteMs)) * 9 * minuteMs
-    await write(server, firstMs, 2.6)
-    const source = await waitFor(async () => (await metasOf(server))[0]?.ulid, { what: 'a block' })
-    await operations.backup()
+    const { server, store, operations, firstMs, block: source } = await serverWithStoredBlock()
     await deleteSeries(server, 'wave{n="1"}', firstMs + 5000, firstMs + 9000)
     const swallowed = async () => (await metasOf(server)).find(({ compaction }) => compaction.level > 1 && compaction.sources.includes(source))
     for (let minute = 2.6; minute < 12 && (await swallowed()) === undefined; minute += 1) {
@@ -154,6 +137,18 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('a backup after a del
 /** Cuts a block every minute of the simulated clock and merges three at a time. */
 function startFastServer(): Promise<TestPrometheus> {
   return startTestPrometheus({ scrapeItself: false, minBlockDuration: '1m', retention: '30m', flags: ['--storage.tsdb.max-block-duration=9m'] })
+}
+
+/** Its first block is in the repository, so that what it is compacted into can be covered by it. */
+async function serverWithStoredBlock() {
+  const server = await startFastServer()
+  const store = createMemoryStore()
+  const operations = operationsOn(server.api, store)
+  const firstMs = Math.floor((Date.now() - 20 * minuteMs) / (9 * minuteMs)) * 9 * minuteMs
+  await write(server, firstMs, 2.6)
+  const block = await waitFor(async () => (await metasOf(server))[0]?.ulid, { what: 'a block' })
+  await operations.backup()
+  return { server, store, operations, firstMs, block }
 }
 
 /** Samples of every second for so many minutes of the simulated clock. */
