@@ -4,17 +4,19 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 const [folder, failedSteps] = [process.argv[2], Number(process.argv[3])]
-const reports = existsSync(folder) ? readdirSync(folder).map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8'))) : []
+// What was run again is read last: "test.json", then "test.json.again".
+const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.includes('.json')).sort() : []
+const reports = names.map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')))
 
-let passed = 0
-let failed = 0
-let skipped = 0
-for (const report of reports) {
-  passed += report.numPassedTests
-  skipped += report.numPendingTests + report.numTodoTests
-  const unloaded = report.testResults.filter((file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed'))
-  failed += report.numFailedTests + unloaded.length
-}
+// A file that was run again counts as it ended then.
+const files = new Map(reports.flatMap((report) => report.testResults.map((file) => [file.name, file])))
+const results = [...files.values()]
+const count = (...states) => results.flatMap((file) => file.assertionResults).filter(({ status }) => states.includes(status)).length
+const passed = count('passed')
+const skipped = count('pending', 'skipped', 'todo', 'disabled')
+// One without a single test, or that failed outside of its tests, could not be loaded or broke off.
+const unloaded = results.filter((file) => file.assertionResults.length === 0 || (file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed')))
+let failed = count('failed') + unloaded.length
 if (failed === 0 && (failedSteps > 0 || reports.length === 0)) failed = Math.max(failedSteps, 1)
 if (skipped > 0) console.log(`${skipped} skipped`)
 console.log(`${passed} passed, ${failed} failed`)
