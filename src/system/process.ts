@@ -1,11 +1,11 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, createWriteStream, openSync } from 'node:fs'
-import { finished } from 'node:stream/promises'
+import { pipeline } from 'node:stream/promises'
 import { PromDrError } from '../errors.ts'
 import { requireProgram } from './programs.ts'
 
 export interface RunOptions {
-  /** Then the program is killed. Default: none. */
+  /** Then the program is killed, and nothing that it started is waited for. Default: none. */
   timeoutMs?: number
   /** Of stdout and stderr each. Default 16 MiB. */
   maxOutputBytes?: number
@@ -31,7 +31,8 @@ const defaultOutputBytes = 16 * 1024 * 1024
 const killAfterMs = 2_000
 
 /**
- * Runs a program by its arguments, never through a shell, to its end. Any exit code is an answer.
+ * Runs a program by its arguments, never through a shell, to its end, and to that of all that it started and gave its output to. Any exit
+ * code is an answer.
  * @throws PROGRAM_MISSING
  * @throws PROGRAM_FAILED when it was ended by a signal, took longer than `timeoutMs` or printed more than `maxOutputBytes`
  * @throws INTERRUPTED the signal fired; the program has ended by then
@@ -46,10 +47,14 @@ export async function runProgram(file: string, args: readonly string[], options:
     if (failure !== undefined) return
     failure = reason
     child.kill('SIGTERM')
-    killTimer = setTimeout(() => child.kill('SIGKILL'), killAfterMs)
+    killTimer = setTimeout(() => {
+      child.kill('SIGKILL')
+      // What it started may live on, and hold its output open for as long.
+      for (const output of [child.stdout, child.stderr]) output?.destroy()
+    }, killAfterMs)
   }
   const { timeoutMs, maxOutputBytes = defaultOutputBytes, signal } = options
-  const timer = timeoutMs === undefined ? undefined : setTimeout(() => end(failed(file, `did not end within ${timeoutMs} ms`)), timeoutMs)
+  const timer = timeoutMs === undefined ? undefined : setTimeout(() => end(failed(file, hasEnded(child) ? `has ended, but something that it started still held its output after ${timeoutMs} ms` : `did not end within ${timeoutMs} ms`)), timeoutMs)
   const onAbort = () => end(interrupted(file, signal))
   signal?.addEventListener('abort', onAbort, { once: true })
   const tooMuch = () => end(failed(file, `printed more than ${maxOutputBytes} bytes`))
@@ -94,6 +99,10 @@ interface FileOutput {
   onFailure(error: Error): void
 }
 
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null
+}
+
 /** Resolves when everything is in the file, or `onFailure` was told. */
 async function writeInto(path: string, stream: NodeJS.ReadableStream, { limitBytes, onTooMuch, onFailure }: FileOutput): Promise<void> {
   let sizeBytes = 0
@@ -102,7 +111,7 @@ async function writeInto(path: string, stream: NodeJS.ReadableStream, { limitByt
     if (sizeBytes > limitBytes) onTooMuch()
   })
   try {
-    await finished(stream.pipe(createWriteStream(path, { flags: 'wx', mode: 0o600 })))
+    await pipeline(stream, createWriteStream(path, { flags: 'wx', mode: 0o600 }))
   } catch (error) {
     onFailure(error as Error)
   }

@@ -1,5 +1,10 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { runProgram } from '../../src/system/process.ts'
+import { atEndOfFile, temporaryDirectory } from '../support/cleanup.ts'
+import { rejectionOf } from '../support/operations.ts'
+import { waitFor } from '../support/wait-for.ts'
 
 const node = process.execPath
 
@@ -38,6 +43,27 @@ describe('running a program', () => {
     await expect(runProgram(node, ['-e', stubborn], { maxOutputBytes: 1000 })).rejects.toMatchObject({ code: 'PROGRAM_FAILED' })
   })
 
+  it.each([
+    ['waits for', 'wait', 'sh did not end within 4000 ms', false],
+    ['leaves behind', 'exit 0', 'sh has ended, but something that it started still held its output after 4000 ms', true],
+  ])('has no more time for what a program starts and %s', async (_what, script, message, intoFile) => {
+    const { starting, isThere } = await lasting()
+    const outputFile = join(await temporaryDirectory('output'), 'output')
+    const error = await rejectionOf(runProgram('sh', ['-c', `${starting}; ${script}`], { timeoutMs: 4000, ...(intoFile && { outputFile }) }))
+    expect(error).toMatchObject({ code: 'PROGRAM_FAILED', message })
+    expect(await isThere()).toBe(true)
+  })
+
+  it('does not wait for what a program started when the signal fires', async () => {
+    const { starting, isThere } = await lasting()
+    const abort = new AbortController()
+    const run = rejectionOf(runProgram('sh', ['-c', `${starting}; wait`], { signal: abort.signal }))
+    await waitFor(isThere)
+    abort.abort()
+    expect(await run).toMatchObject({ code: 'INTERRUPTED' })
+    expect(await isThere()).toBe(true)
+  })
+
   it('says that a signal ended it', async () => {
     await expect(runProgram(node, ['-e', 'process.kill(process.pid, "SIGKILL")'])).rejects.toMatchObject({ code: 'PROGRAM_FAILED', message: expect.stringContaining('SIGKILL') })
   })
@@ -50,3 +76,14 @@ describe('running a program', () => {
     await expect(runProgram('/bin/true', [], { signal: abort.signal })).rejects.toMatchObject({ code: 'INTERRUPTED' })
   })
 })
+
+/** For a shell: starts something that outlives it and holds its output. */
+async function lasting() {
+  const pidFile = join(await temporaryDirectory('lasting'), 'pid')
+  const pidOf = async () => Number(await readFile(pidFile, 'utf8').catch(() => ''))
+  atEndOfFile(async () => {
+    const pid = await pidOf()
+    if (pid > 0) process.kill(pid, 'SIGKILL')
+  })
+  return { starting: `sleep 600 & echo $! >${pidFile}`, isThere: async () => (await pidOf()) > 0 && process.kill(await pidOf(), 0) }
+}
