@@ -54,7 +54,7 @@ export function streamGaps(streams: readonly StreamInventory[]): StreamGap[] {
 function missingPieces(stream: StreamInventory): StreamGap[] {
   const { repository, generation, wal, checkpoints } = stream
   const gaps: StreamGap[] = []
-  const oldest = Math.min(...wal.map((piece) => piece.segment))
+  const oldest = wal.reduce((least, { segment }) => Math.min(least, segment), Number.POSITIVE_INFINITY)
   const starts = checkpoints.map((checkpoint) => checkpoint.segment + 1).sort((a, b) => a - b)
   let first = generation.firstSegment
   if (oldest > first) first = starts.find((segment) => segment >= oldest) ?? first
@@ -63,7 +63,7 @@ function missingPieces(stream: StreamInventory): StreamGap[] {
     if (end.kind === 'end') return gaps
     const next = starts.find((segment) => segment > (position?.segment ?? first))
     const after = wal.filter((piece) => piece.segment >= (next ?? end.at.segment) && (seenAt === null || piece.seenAt > seenAt))
-    const toMs = Math.min(...after.map((piece) => piece.seenAt))
+    const toMs = after.reduce((least, piece) => Math.min(least, piece.seenAt), Number.POSITIVE_INFINITY)
     if (Number.isFinite(toMs)) gaps.push({ repository, fromMs: seenAt, toMs, reason: `segment ${String(end.at.segment).padStart(8, '0')} of generation ${generation.id} is missing in the repository from byte ${end.at.offset} on` })
     if (next === undefined) return gaps
     first = next

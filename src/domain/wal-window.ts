@@ -84,7 +84,8 @@ function upToCheckpoint(generation: WindowGeneration, points: readonly WindowPoi
 
 /** Segments of the WBL that another followed before that time: the compaction that began it has put their samples into blocks. */
 function replacedWbl(wbl: readonly WalPiece[], beforeMs: number): WalPiece[] {
-  return wbl.filter((piece) => wbl.some((other) => other.segment > piece.segment && other.start === 0 && other.seenAt < beforeMs))
+  const newest = wbl.reduce((found, piece) => (piece.start === 0 && piece.seenAt < beforeMs ? Math.max(found, piece.segment) : found), Number.NEGATIVE_INFINITY)
+  return wbl.filter(({ segment }) => segment < newest)
 }
 
 function inOrder(pieces: WalPiece[]): WalPiece[] {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { exactWindows } from '../../src/domain/reachable.ts'
+import { exactWindows, streamGaps } from '../../src/domain/reachable.ts'
 import { type StreamInventory, chooseReplay, datePieces, piecesUntil } from '../../src/domain/wal-plan.ts'
 import type { WalPiece } from '../../src/domain/wal-stream.ts'
 
@@ -61,6 +61,23 @@ describe('a log whose shipper was catching up', () => {
     }
     expect(at('latest', { ...lagging, heartbeat: damaged })).toMatchObject({ generation: 'lagging' })
     expect(exactWindows([base], [{ ...lagging, heartbeat: { ...damaged, knownUntil: 120 } }])).toEqual([{ fromMs: 5, toMs: 120 }])
+  })
+})
+
+describe('a log in a store that lets nobody delete', () => {
+  // More than a call of a function takes arguments: two weeks of parts.
+  const parts = Array.from({ length: 150_000 }, (_, at): WalPiece => ({ ...piece(Math.floor(at / 700), at), start: (at % 700) * 10, end: (at % 700) * 10 + 10, digest: `digest of ${at}`, startDigest: at % 700 === 0 ? undefined : `digest of ${at - 1}`, key: `${at}`, predecessor: at % 700 === 0 && at > 0 ? { segment: Math.floor(at / 700) - 1, length: 7000, digest: `digest of ${at - 1}` } : undefined }))
+  const whole = stream('whole', 0, { wal: parts })
+
+  it('is planned with like any other', () => {
+    expect(streamGaps([whole])).toEqual([])
+    expect(exactWindows([base], [whole])).toEqual([{ fromMs: 5, toMs: 149_999 }])
+    expect(chooseReplay([base], [whole], { atMs: 100_000 })).toMatchObject({ generation: 'whole', stoppedBy: 'moment' })
+  })
+
+  it('has a gap where its first pieces are missing', () => {
+    const missing = stream('missing', 0, { wal: parts.slice(700) })
+    expect(streamGaps([missing])).toMatchObject([{ fromMs: null, toMs: 700 }])
   })
 })
 

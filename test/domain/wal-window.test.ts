@@ -69,6 +69,14 @@ describe('WAL that is older than the window', () => {
   })
 })
 
+describe('out-of-order segments in a store that lets nobody delete', () => {
+  it('are told from one another in one look, however many parts there are of them', () => {
+    const wbl = Array.from({ length: 150_000 }, (_, at) => ({ ...piece(Math.floor(at / 1000), ago(150 - at / 1000), 'wbl'), start: at % 1000 }))
+    const [removal] = planWalWindow([generation({ wbl })], hourly, window)
+    expect(removal?.pieces.filter(({ log }) => log === 'wbl').length).toBeGreaterThan(10_000)
+  })
+})
+
 describe('a generation that ended before the window', () => {
   const ended = generation({ current: false, lastSeenAt: ago(100), newestSample: ago(100), startedAt: ago(150) })
 

@@ -334,7 +334,7 @@ function beginning(from: { log: WalLog; segment: number }, predecessor: SegmentE
  */
 async function storedChain(context: ShipperContext, generation: Generation, of: { log: WalLog; pieces: readonly WalPiece[] }): Promise<WalChain> {
   const { log, pieces } = of
-  if (log === 'wbl') return chainFrom(pieces, Math.max(0, ...pieces.map((piece) => piece.segment)))
+  if (log === 'wbl') return chainFrom(pieces, pieces.reduce((newest, { segment }) => Math.max(newest, segment), 0))
   const checkpoints = await readCheckpoints(context.store, context.instance, { generation: generation.id, signal: context.signal })
   const starts = checkpoints.map((checkpoint) => checkpoint.segment + 1).reverse()
   const chains = [...starts, generation.firstSegment].map((first) => chainFrom(pieces, first))
