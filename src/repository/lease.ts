@@ -63,7 +63,7 @@ const givenUp = new WeakMap<ObjectStore, Set<string>>()
 
 /**
  * Takes the lease of a verb: one run at a time on one instance of one repository. Taking over creates the next
- * number, conditionally where the store can; the older documents go. A crash leaves a lease that runs out by
+ * number, conditionally where the store can; the older documents go, where the store lets them be deleted. A crash leaves a lease that runs out by
  * itself, at once where the next run is on the same machine and sees that the process is gone; one that this process asked for in vain (interrupted,
  * or its answer lost) it takes over itself.
  * @throws LOCKED naming who holds it and until when
@@ -85,7 +85,7 @@ export async function acquireLease(request: LeaseRequest): Promise<Lease> {
     // Without conditional creation two runs can both get here: the one whose document was overwritten sees it now. So
     // does one that was slow since it listed, and created a number that had come and gone.
     if (!(await isNewest(own))) throw locked(request, 'another run, which took the lease meanwhile')
-    await store.delete(numbers.map((old) => leaseKey(instance, verb, old)), signalOf(request))
+    await removeOlder(request, numbers)
   } catch (error) {
     if (hasCode(error, 'OBJECT_EXISTS')) throw locked(request, 'another run, which took the lease at the same moment')
     givenUp.set(store, (givenUp.get(store) ?? new Set()).add(own.token))
@@ -104,6 +104,15 @@ export async function acquireLease(request: LeaseRequest): Promise<Lease> {
       const [now, mine] = await Promise.all([store.now(signalOf(brief)), isNewest(brief)])
       if (mine) await putDocument(store, key, document(nowMs, now.toISOString()), brief)
     },
+  }
+}
+
+/** They say nothing any more: a store that lets nobody delete, or locks its objects, keeps them. */
+async function removeOlder({ store, instance, verb, signal }: LeaseRequest, numbers: readonly number[]): Promise<void> {
+  try {
+    await store.delete(numbers.map((old) => leaseKey(instance, verb, old)), signalOf({ signal }))
+  } catch (error) {
+    if (!hasCode(error, 'STORE_DENIED', 'STORE_REJECTED')) throw error
   }
 }
 

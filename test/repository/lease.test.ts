@@ -1,4 +1,5 @@
 import { expect, test, vi } from 'vitest'
+import { PromDrError } from '../../src/errors.ts'
 import { type Holder, type LeaseRequest, acquireLease, leaseDurationMs, leaseRenewalMs } from '../../src/repository/lease.ts'
 import { sealJson } from '../../src/repository/sealed-json.ts'
 import { createMemoryStore } from '../../src/stores/memory-store.ts'
@@ -51,6 +52,19 @@ describeOnBothStores('a lease', (open) => {
     await acquireLease(requestOf(store, 1))
     await acquireLease(requestOf(store, 2, { verb: 'expire' }))
     await acquireLease(requestOf(store, 3, { instance: 'prom-b' }))
+    expect((await keysOf(store)).length).toBe(3)
+  })
+
+  test('is taken again and again where the store lets nobody delete, by one run at a time', async () => {
+    const store = await open()
+    const keeping = { ...store, delete: (keys: readonly string[]) => (keys.length === 0 ? Promise.resolve() : Promise.reject(new PromDrError('STORE_DENIED', 'no deleting here'))) }
+    for (const number of [1, 2, 3]) {
+      const lease = await acquireLease(requestOf(keeping, number))
+      expect(lease.number).toBe(number)
+      await expect(acquireLease(requestOf(keeping, 9))).rejects.toMatchObject({ code: 'LOCKED' })
+      await lease.renew()
+      await lease.release()
+    }
     expect((await keysOf(store)).length).toBe(3)
   })
 
