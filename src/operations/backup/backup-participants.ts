@@ -38,8 +38,12 @@ export async function openParticipants(context: ParticipantContext, request: Par
       try {
         await clearDeadIntents(store, instance, { signal })
       } catch (error) {
-        await releaseQuietly(context, { name, store, lease })
-        throw error
+        // They stand in nobody's way, but for an expiry, which could not remove anything there either.
+        if (hasCode(error, 'STORE_DENIED', 'STORE_REJECTED')) context.logger.warn({ repository: name, code: error.code, error: error.message }, 'what earlier runs left could not be removed; this one goes on')
+        else {
+          await releaseQuietly(context, { name, store, lease })
+          throw error
+        }
       }
       return { name, store, tiering, lease }
     } catch (error) {

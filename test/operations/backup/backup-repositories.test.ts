@@ -50,6 +50,15 @@ describe.skipIf(missingPrograms('prometheus', 'promtool'))('backups and their re
     expect(await on(store, { instance: 'prom-b' }).backup()).toMatchObject({ repositories: [{ ok: true, uploadedBlocks: 0 }] })
   })
 
+  it('go on where the store lets nobody delete', async () => {
+    const plain = createMemoryStore()
+    const keeping = { ...plain, delete: (keys: readonly string[]) => (keys.length === 0 ? Promise.resolve() : Promise.reject(new PromDrError('STORE_DENIED', 'no deleting here'))) }
+    for (const count of [1, 2, 3]) {
+      expect(await on(keeping).backup()).toMatchObject({ repositories: [{ ok: true }] })
+      expect((await readRecoveryPoints(plain, 'prom-a')).points).toHaveLength(count)
+    }
+  })
+
   it('run one at a time: the second is told who is at work, and takes no snapshot', async () => {
     const plain = createMemoryStore()
     let release = () => {}
