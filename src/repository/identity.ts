@@ -22,28 +22,33 @@ const identitySchema = z.looseObject({
 /**
  * Makes sure that only one machine and data directory write under the name, so that two histories never mix.
  * The first writer takes the name; `adopt` takes it over.
- * @throws INSTANCE_TAKEN naming the other one
+ * @throws INSTANCE_TAKEN naming the other one; STORE_BAD_RESPONSE where something lies that is no object
  */
 export async function claimInstance(store: ObjectStore, instance: string, claim: { identity: Identity; adopt: boolean; signal?: AbortSignal | undefined }): Promise<void> {
   const { identity, adopt } = claim
   const key = identityKey(instance)
-  const known = await readClaim(store, instance, claim)
+  const known = (await readClaim(store, instance, claim)) ?? (await createClaim(store, instance, claim))
   if (known === 'damaged') {
     await putDocument(store, key, identity, claim)
     return
   }
-  if (known === undefined) {
-    try {
-      await createDocument(store, key, identity, claim)
-      return
-    } catch (error) {
-      if (!hasCode(error, 'OBJECT_EXISTS')) throw error
-    }
-    return claimInstance(store, instance, claim)
-  }
   const same = known.machineId === identity.machineId && known.dataDir === identity.dataDir
   if (!same && !adopt) throw taken(store, instance, known)
   if (!same || JSON.stringify(known.externalLabels) !== JSON.stringify(identity.externalLabels)) await putDocument(store, key, identity, claim)
+}
+
+/** @returns the claim of another who wrote one at the same moment, or else the one that was made */
+async function createClaim(store: ObjectStore, instance: string, claim: { identity: Identity; adopt: boolean; signal?: AbortSignal | undefined }): Promise<Identity | 'damaged'> {
+  const key = identityKey(instance)
+  try {
+    await createDocument(store, key, claim.identity, claim)
+    return claim.identity
+  } catch (error) {
+    if (!hasCode(error, 'OBJECT_EXISTS')) throw error
+  }
+  const other = await readClaim(store, instance, claim)
+  if (other !== undefined) return other
+  throw new PromDrError('STORE_BAD_RESPONSE', `${key} in ${store.url} cannot be created, since something is there, nor read, as if nothing were`, { hint: 'look at what lies there: a directory or a special file of that name has to go', details: { key } })
 }
 
 /** Whoever takes a name over for good need not be able to read whose it was. */

@@ -1,8 +1,12 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { type Identity, claimInstance, readIdentity } from '../../src/repository/identity.ts'
+import { createFileStore } from '../../src/stores/file-store.ts'
 import { createFaultyStore } from '../fakes/faulty-store.ts'
 import { keysOf, readText } from '../support/bodies.ts'
 import { describeOnBothStores, garble } from '../support/both-stores.ts'
+import { temporaryDirectory } from '../support/cleanup.ts'
 
 const key = 'instances/prom-a/instance.json'
 const first: Identity = { machineId: 'a'.repeat(32), hostname: 'mon-1', dataDir: '/var/lib/prometheus', externalLabels: { replica: 'a' } }
@@ -80,4 +84,12 @@ describeOnBothStores('the name of an instance', (open) => {
     await expect(claimInstance(store, name, claim(first))).rejects.toMatchObject({ code: 'KEY_INVALID' })
     expect(await keysOf(store)).toEqual([])
   })
+})
+
+test('the name of an instance is refused, and not asked for for ever, where something lies that is no object', async () => {
+  const root = await temporaryDirectory('repository')
+  await mkdir(join(root, key), { recursive: true })
+  // Who asked for ever would be interrupted.
+  const claimed = claimInstance(createFileStore({ root }), 'prom-a', { ...claim(first), signal: AbortSignal.timeout(20_000) })
+  await expect(claimed).rejects.toMatchObject({ code: 'STORE_BAD_RESPONSE', message: expect.stringContaining(key), hint: expect.stringContaining('a directory') })
 })
