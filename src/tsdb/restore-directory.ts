@@ -67,6 +67,8 @@ const restoredSchema = z.looseObject({
   restoredAt: z.string(),
   /** The generation of the WAL stream that was replayed; absent when none was. */
   generation: z.string().optional(),
+  /** Whose log that was: other repositories have it under other names. Absent where an earlier version noted it. */
+  server: z.object({ machineId: z.string(), dataDir: z.string() }).optional(),
 })
 export type RestoredNote = z.infer<typeof restoredSchema>
 

@@ -14,7 +14,7 @@ import { recordRestore } from '../../repository/records.ts'
 import type { Clock } from '../../system/clock.ts'
 import type { Logger } from '../../system/logger.ts'
 import { makeDirectory } from '../../tsdb/data-directory-access.ts'
-import { type IncompleteRestore, abandonRestore, clearLeftovers, clearLog, handOver, placeRestore, replacedPrefix, stagingPath, writeIncomplete } from '../../tsdb/restore-directory.ts'
+import { type IncompleteRestore, type RestoredNote, abandonRestore, clearLeftovers, clearLog, handOver, placeRestore, replacedPrefix, stagingPath, writeIncomplete } from '../../tsdb/restore-directory.ts'
 import { type AnswerCheck, type StartServer, checkAnswers } from '../answers/answer-check.ts'
 import type { NamedStore } from '../backup/backup.ts'
 import { type Sources, damageOf, readSources } from '../repository-sources.ts'
@@ -148,7 +148,7 @@ async function bringBack(run: Run): Promise<Brought> {
   // What the log really held is known only now.
   if (replay?.newestSampleMs !== undefined) plan.recoverableAt = replay.newestSampleMs
   const note = placing ?? noteOf(run, replacedTo, replay?.names)
-  const restored = () => ({ version: 1, instance: run.instance, recoveryPoint: plan.point.id, ...(stream !== undefined && { generation: stream.replay.generation }), recoverableAt: isoOrNull(plan.recoverableAt), restoredAt: context.clock.now().toISOString() })
+  const restored = () => ({ version: 1, instance: run.instance, recoveryPoint: plan.point.id, ...(stream !== undefined && logOf(stream)), recoverableAt: isoOrNull(plan.recoverableAt), restoredAt: context.clock.now().toISOString() })
   context.signal.throwIfAborted()
   const placed = await watch.time('put in place', async () => {
     await handOver(target, judgement.owner, { itselfOnly: true })
@@ -339,6 +339,11 @@ async function keepRecord(run: Run, result: RestoreReport): Promise<void> {
     context.logger.warn({ error: messageOf(error) }, 'the record of this restore could not be kept in the repository')
     result.warnings.push(`the record of this restore could not be kept in ${source.name}: ${messageOf(error)}`)
   }
+}
+
+/** Which log was replayed, for the first ship after it: other repositories have it under other names. */
+function logOf({ replay, stream: { generation } }: StreamChoice): Pick<RestoredNote, 'generation' | 'server'> {
+  return { generation: replay.generation, server: { machineId: generation.machineId, dataDir: generation.dataDir } }
 }
 
 function isoOrNull(ms: number | null): string | null {

@@ -3,9 +3,10 @@ import { PromDrError, hasCode } from '../../errors.ts'
 import { type Generation, type Heartbeat, listPieces, readCheckpoints, readDeletions, readGenerations, readHeartbeat, writeHeartbeat } from '../../repository/wal-stream.ts'
 import type { Logger } from '../../system/logger.ts'
 import { listBlocks } from '../../tsdb/data-directory.ts'
-import { type RestoredNote, readRestored } from '../../tsdb/restore-directory.ts'
+import { readRestored } from '../../tsdb/restore-directory.ts'
 import { firstToReplay, readLocalLog } from '../../tsdb/wal-source.ts'
 import { oldestSampleMs } from '../../tsdb/wal-tail.ts'
+import { afterRestore } from './after-restore.ts'
 import { expireWal } from './expire-wal.ts'
 import { lateBlocksSince } from './late-blocks.ts'
 import { sealSegment } from './seal-segment.ts'
@@ -85,8 +86,7 @@ export class RepositoryShipper {
     const restoredAtMs = restored === undefined ? undefined : Date.parse(restored.restoredAt)
     const state = await (async () => {
       if (restored !== undefined && (own === undefined || (own.startedAt < (restoredAtMs ?? 0) && own.parent?.restoredAt !== restoredAtMs))) {
-        const before = generations.filter((generation) => generation.startedAt <= (restoredAtMs ?? 0)).at(-1)
-        return begin(context, afterRestore(restored, before))
+        return begin(context, afterRestore(restored, generations))
       }
       if (own === undefined) return begin(context, { reason: 'the first of this server', parent: null, newestSampleMs: null })
       if (generations.some((generation) => generation.parent?.generation === own.id && generation.startedAt > own.startedAt)) {
@@ -200,7 +200,7 @@ export class RepositoryShipper {
   async #passWal(result: PassResult): Promise<void> {
     const restored = await readRestored(this.#context.dataDir)
     if (restored !== undefined && restored.restoredAt !== this.#restoredAt) {
-      await this.#begin(afterRestore(restored, this.#generation))
+      await this.#begin(afterRestore(restored, await readGenerations(this.#context.store, this.#context.instance, this.#context)))
       this.#restoredAt = restored.restoredAt
     }
     for (let tries = 0; tries < 2; tries += 1) {
@@ -332,12 +332,6 @@ interface Beginning {
   reason: string
   parent: Generation['parent']
   newestSampleMs: number | null
-}
-
-/** Of a server that was restored, from the generation `before` where the restore names none. What its log had until then is no gap. */
-function afterRestore({ generation, recoverableAt, restoredAt, recoveryPoint }: RestoredNote, before: Generation | undefined): Beginning {
-  const parent = before === undefined || recoverableAt === null ? null : { generation: generation ?? before.id, at: Date.parse(recoverableAt), restoredAt: Date.parse(restoredAt), recoveryPoint }
-  return { reason: 'this server was restored', parent, newestSampleMs: null }
 }
 
 /**
