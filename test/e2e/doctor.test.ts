@@ -102,6 +102,8 @@ describe.skipIf(missingPrograms('prometheus'))('doctor', () => {
     const unreachable = await check({ repositories: [{ name: 'primary', store: createFileStore({ root: join(parent, 'file', 'below') }) }] }, 'repository primary', 'reachable')
     expect([blocked?.status, unreachable?.status]).toContain('fail')
     expect(await check({ host: { ...whole.host, machineId: 'of-another' } }, 'repository primary', 'instance prom-a')).toMatchObject({ status: 'fail', advice: expect.stringContaining('--adopt') })
+    const moved = await temporaryDirectory('moved')
+    expect(await check({ dataDir: moved }, 'repository primary', 'instance prom-a')).toMatchObject({ status: 'fail', detail: expect.stringContaining(moved), advice: expect.stringContaining('--adopt') })
     expect(await check({ repositories: [{ name: 'new', store: createMemoryStore() }] }, 'repository new', 'format')).toMatchObject({ status: 'warn', advice: expect.stringContaining('prom-dr backup') })
     const root = join(parent, 'damaged')
     const store = createFileStore({ root })

@@ -1,5 +1,6 @@
 import type { Encryption } from '../../domain/encryption.ts'
 import type { PrometheusVersion } from '../../domain/prometheus-version.ts'
+import { hasCode } from '../../errors.ts'
 import type { PrometheusApi } from '../../integrations/prometheus/prometheus-api.ts'
 import type { Clock } from '../../system/clock.ts'
 import type { ComponentsContext } from '../components/components-context.ts'
@@ -42,3 +43,14 @@ export interface DoctorContext {
 /** Clocks further apart than this spoil ages, objectives and request signatures. */
 export const worryingClockOffsetMs = 2_000
 export const harmfulClockOffsetMs = 5 * 60_000
+
+/** As configured, or as the server says. What is wrong with the server is told where the server is looked at. */
+export async function knownDataDirectory({ dataDir, prometheus, signal }: DoctorContext): Promise<string | undefined> {
+  if (dataDir !== undefined) return dataDir
+  try {
+    return await prometheus.dataDirectory({ signal })
+  } catch (error) {
+    if (hasCode(error, 'PROMETHEUS_UNREACHABLE', 'PROMETHEUS_UNAUTHORIZED', 'PROMETHEUS_NOT_READY', 'PROMETHEUS_BAD_RESPONSE')) return undefined
+    throw error
+  }
+}

@@ -1,14 +1,13 @@
 import { fileURLToPath } from 'node:url'
-import { hasCode } from '../../errors.ts'
 import { directoryFacts, liesIn } from '../../tsdb/data-directory-access.ts'
 import type { NamedStore } from '../backup/backup.ts'
-import type { DoctorContext } from './doctor-context.ts'
+import { type DoctorContext, knownDataDirectory } from './doctor-context.ts'
 import type { DoctorCheck } from './doctor-report.ts'
 
 /** Whether a repository in a directory would be lost together with what it is there to replace. Others are elsewhere by their nature. */
 export async function checkPlacement(context: DoctorContext, { name: repository, store }: NamedStore): Promise<DoctorCheck[]> {
   if (!store.url.startsWith('file:')) return []
-  const dataDir = context.dataDir ?? (await discoveredDirectory(context))
+  const dataDir = await knownDataDirectory(context)
   if (dataDir === undefined) return []
   const check = { area: `repository ${repository}`, name: 'placement' }
   const root = fileURLToPath(store.url)
@@ -20,14 +19,4 @@ export async function checkPlacement(context: DoctorContext, { name: repository,
     return [{ ...check, status: 'warn', detail: `${root} is on the file system of the data directory ${dataDir}: a lost disk takes both`, advice: 'put it on another disk or host, or configure a second repository there' }]
   }
   return [{ ...check, status: 'ok', detail: 'on another file system than the data directory' }]
-}
-
-/** What is wrong with the server is told where the server is looked at. */
-async function discoveredDirectory({ prometheus, signal }: DoctorContext): Promise<string | undefined> {
-  try {
-    return await prometheus.dataDirectory({ signal })
-  } catch (error) {
-    if (hasCode(error, 'PROMETHEUS_UNREACHABLE', 'PROMETHEUS_UNAUTHORIZED', 'PROMETHEUS_NOT_READY', 'PROMETHEUS_BAD_RESPONSE')) return undefined
-    throw error
-  }
 }

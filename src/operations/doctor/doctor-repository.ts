@@ -4,7 +4,7 @@ import { readIdentity } from '../../repository/identity.ts'
 import { probePrefix } from '../../repository/layout.ts'
 import type { ObjectStore, StoreCapabilities } from '../../stores/object-store.ts'
 import type { NamedStore } from '../backup/backup.ts'
-import { type DoctorContext } from './doctor-context.ts'
+import { type DoctorContext, knownDataDirectory } from './doctor-context.ts'
 import type { DoctorCheck } from './doctor-report.ts'
 import { clockCheck } from './doctor-server.ts'
 
@@ -63,6 +63,8 @@ async function checkIdentity(context: DoctorContext, area: string, { store }: Na
   })
   if (identity instanceof PromDrError) return { area, name, status: 'fail', detail: identity.message, advice: 'take the name over again with "prom-dr backup --adopt"' }
   if (identity === undefined) return { area, name, status: 'ok', detail: 'nobody writes under this name yet' }
-  if (identity.machineId === context.host.machineId) return { area, name, status: 'ok', detail: `written by this machine, from ${identity.dataDir}` }
-  return { area, name, status: 'fail', detail: `belongs to ${identity.hostname}, data directory ${identity.dataDir}`, advice: 'choose another "instance", or take the name over with "prom-dr backup --adopt"' }
+  const dataDir = await knownDataDirectory(context)
+  if (identity.machineId === context.host.machineId && (dataDir === undefined || dataDir === identity.dataDir)) return { area, name, status: 'ok', detail: `written by this machine, from ${identity.dataDir}` }
+  const here = identity.machineId === context.host.machineId ? `, and this server's is ${dataDir}` : ''
+  return { area, name, status: 'fail', detail: `belongs to ${identity.hostname}, data directory ${identity.dataDir}${here}`, advice: 'choose another "instance", or take the name over with "prom-dr backup --adopt"' }
 }
