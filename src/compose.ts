@@ -111,7 +111,7 @@ export function compose(config: Config, surroundings: Surroundings): Operations 
       // It wants to know at once: outages are not waited out.
       repositories: await openRepositories(config, { logger, retryBudgetMs: 0 }),
       host: { nodeVersion: process.version, machineId: self.machineId, uid, config: describeFile(config) }, encryption: describeEncryption(config.encryption, encryption.opening),
-      settings: { target, retentionMs: config.restore.retentionMs, metricsFile: config.ship.metricsFile },
+      settings: { target, owner: config.restore.owner, retentionMs: config.restore.retentionMs, metricsFile: config.ship.metricsFile }, ownerNumbers,
     }),
     init: (request) => init({
       instance: config.instance, prometheus, prometheusUrl: url, repositoryUrl: config.repositories[0]?.url ?? '', render: renderConfig, writeNewFile, signal,

@@ -19,6 +19,8 @@ export interface TargetFacts {
   /** What occupies it. */
   names: readonly string[]
   writable: boolean
+  /** Its file system is mounted read-only: no user can write there. */
+  readOnly: boolean
   /** URLs of repositories that lie in it, or that it lies in. */
   repositories: readonly string[]
   freeBytes: number
@@ -77,6 +79,7 @@ function checkPlace(facts: TargetFacts, request: PreflightRequest): PreflightChe
   if (state === 'symbolic link') return check(name, false, `${path} is a symbolic link`, 'give the directory that it leads to, or remove it')
   if (state === 'not a directory') return check(name, false, `${path} is not a directory`, 'give a directory, or a path that does not exist yet')
   if (facts.repositories.length > 0) return check(name, false, `${path} and the repository ${facts.repositories.join(', ')} lie one in the other`, 'give a --target apart from every repository')
+  if (facts.readOnly) return check(name, false, `${path} is on a file system that is mounted read-only`, 'see why (dmesg, mount): a kernel that met errors of the disk mounts it so; or restore to another --target')
   if (!facts.writable) return check(name, false, `${path} is not writable for this user`, 'run as the owner of the directory or as root')
   if (facts.otherRestore !== undefined && !request.replace) {
     return check(name, false, `${path} holds an interrupted restore of ${facts.otherRestore}`, `finish it with --at ${facts.otherRestore}, or give --replace to move it aside`)

@@ -6,6 +6,7 @@ import { syncPath } from '../system/sync-path.ts'
 
 const rememberedDirectories = 20_000
 const parallelRemovals = 16
+const directoryMode = 0o750
 
 export interface DurableDirectories {
   /** Makes the directory and its parents, and the entries of all of them up to the root durable. */
@@ -22,7 +23,7 @@ export function createDurableDirectories(root: string): DurableDirectories {
 
   async function ensure(directory: string): Promise<void> {
     if (durable.has(directory)) return
-    await mkdir(directory, { recursive: true, mode: 0o750 })
+    await makeDirectories(directory)
     // Another process may have made the directory and not come to its fsync yet: what we did not sync ourselves is not durable.
     for (let child = directory; !durable.has(child); child = dirname(child)) {
       await syncPath(dirname(child))
@@ -60,6 +61,18 @@ export function createDurableDirectories(root: string): DurableDirectories {
   }
 
   return { ensure, forget, removeEmpty }
+}
+
+async function makeDirectories(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true, mode: directoryMode })
+  } catch (error) {
+    const outermost = (await missingDirectories(directory)).at(-1)
+    if (systemCode(error) !== 'ENOENT' || outermost === undefined) throw error
+    // Node says ENOENT where the file system is read-only; of a single directory it says why.
+    await mkdir(outermost, { mode: directoryMode })
+    await mkdir(directory, { recursive: true, mode: directoryMode })
+  }
 }
 
 /** The directory and those above it that are not there, the innermost first. */

@@ -54,16 +54,21 @@ export async function directoryFacts(path: string): Promise<DirectoryFacts> {
   }
 }
 
-/** Whether this process may create and remove names in the directory (or, where it is missing, above it). */
-export async function mayWrite(path: string): Promise<boolean> {
+/** What keeps this process from creating and removing names in the directory (or, where it is missing, above it); undefined where nothing does. */
+export async function writeObstacle(path: string): Promise<'read-only' | 'denied' | undefined> {
   for (let existing = path; ; existing = dirname(existing)) {
     try {
       await access(existing, constants.W_OK | constants.X_OK)
-      return true
+      return undefined
     } catch (error) {
-      if (systemCode(error) !== 'ENOENT' || existing === dirname(existing)) return false
+      if (systemCode(error) === 'EROFS') return 'read-only'
+      if (systemCode(error) !== 'ENOENT' || existing === dirname(existing)) return 'denied'
     }
   }
+}
+
+export async function mayWrite(path: string): Promise<boolean> {
+  return (await writeObstacle(path)) === undefined
 }
 
 /** Makes `<data directory>/snapshots` known to be on the data directory's own file system: snapshots are hard links. */

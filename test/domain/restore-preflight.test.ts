@@ -6,7 +6,7 @@ const dayMs = 24 * hourMs
 const nowMs = firstMs + 10 * dayMs
 
 const facts: TargetFacts = {
-  path: '/var/lib/prometheus/metrics2', state: 'empty', names: [], writable: true, freeBytes: 10_000_000_000, usedBy: [], repositories: [], otherRestore: undefined, resumes: false,
+  path: '/var/lib/prometheus/metrics2', state: 'empty', names: [], writable: true, readOnly: false, freeBytes: 10_000_000_000, usedBy: [], repositories: [], otherRestore: undefined, resumes: false,
   version: { version: '2.42.0', reads: true, rule: 'the same or newer' },
   owner: { ok: true, detail: 'prometheus:prometheus (106:113)' },
 }
@@ -47,6 +47,7 @@ const refusals: Case[] = [
   { title: 'a file', facts: { state: 'not a directory' } },
   { title: 'a symbolic link, also with --replace', facts: { state: 'symbolic link' }, request: { replace: true } },
   { title: 'a directory that cannot be written to', facts: { writable: false } },
+  { title: 'a directory on a disk that is mounted read-only', facts: { writable: false, readOnly: true } },
   { title: 'an interrupted restore of something else', facts: { state: 'occupied', names: ['.prom-dr-staging'], otherRestore: '20261120T000000Z-00000000' } },
   { title: 'an occupied directory', facts: { state: 'occupied', names: ['wal', 'chunks_head'] } },
   { title: 'a directory that no server made, also with --replace', facts: { path: '/home/op', state: 'occupied', names: ['.bashrc', 'notes'] }, request: { replace: true } },

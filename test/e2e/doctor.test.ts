@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
@@ -16,13 +16,13 @@ import { createMemoryStore } from '../../src/stores/memory-store.ts'
 import { openObjectStore, openObjectTiering } from '../../src/stores/open-store.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { silentLogger } from '../../src/system/logger.ts'
-import { thisProcess } from '../../src/system/machine.ts'
-import { distDir, promDr } from '../cli/launcher.ts'
+import { ownerNumbers, thisProcess } from '../../src/system/machine.ts'
+import { distDir, launcher, promDr, start } from '../cli/launcher.ts'
 import { startS3FaultProxy } from '../fakes/s3-fault-proxy.ts'
 import { overwrite } from '../support/both-stores.ts'
 import { atEndOfFile, temporaryDirectory } from '../support/cleanup.ts'
 import { operationsOn } from '../support/operations.ts'
-import { type TestPrometheus, missingPrograms, startTestPrometheus, waitForSamples } from '../support/prometheus.ts'
+import { type TestPrometheus, missingPrograms, needPrograms, startTestPrometheus, waitForSamples } from '../support/prometheus.ts'
 import { createTestBucket } from '../support/s3-server.ts'
 
 describe.skipIf(missingPrograms('prometheus'))('doctor', () => {
@@ -37,7 +37,7 @@ describe.skipIf(missingPrograms('prometheus'))('doctor', () => {
     whole = {
       instance: 'prom-a', prometheus: server.api, repositories: [{ name: 'primary', store: createFileStore({ root }) }],
       host: { nodeVersion: 'v22.15.0', machineId: thisProcess().machineId, uid: process.getuid?.() ?? 0, config: { path: '/etc/prom-dr/prom-dr.yml', mode: 0o600, holdsSecrets: true } },
-      settings: { target: server.dataDir }, localVersion: async () => ({ major: 2, minor: 42, patch: 0 }),
+      settings: { target: server.dataDir }, ownerNumbers, localVersion: async () => ({ major: 2, minor: 42, patch: 0 }),
       clock: systemClock, signal: new AbortController().signal,
     }
   })
@@ -103,6 +103,9 @@ describe.skipIf(missingPrograms('prometheus'))('doctor', () => {
     expect([blocked?.status, unreachable?.status]).toContain('fail')
     expect(await check({ host: { ...whole.host, machineId: 'of-another' } }, 'repository primary', 'instance prom-a')).toMatchObject({ status: 'fail', advice: expect.stringContaining('--adopt') })
     const moved = await temporaryDirectory('moved')
+    await writeFile(join(parent, 'no.pem'), 'no certificate')
+    const unusable = createPrometheusApi({ url: 'https://127.0.0.1:9', tls: { certFile: join(parent, 'no.pem'), keyFile: join(parent, 'no.pem') } })
+    expect(await check({ prometheus: unusable }, 'repository primary', 'instance prom-a')).toMatchObject({ status: 'ok' })
     expect(await check({ dataDir: moved }, 'repository primary', 'instance prom-a')).toMatchObject({ status: 'fail', detail: expect.stringContaining(moved), advice: expect.stringContaining('--adopt') })
     expect(await check({ repositories: [{ name: 'new', store: createMemoryStore() }] }, 'repository new', 'format')).toMatchObject({ status: 'warn', advice: expect.stringContaining('prom-dr backup') })
     const root = join(parent, 'damaged')
@@ -157,6 +160,33 @@ describe.skipIf(missingPrograms('prometheus'))('doctor', () => {
     expect(await check({ settings: { target: join(server.dataDir, 'not/there') } }, 'restore', 'target directory')).toMatchObject({ status: 'ok', detail: `${join(server.dataDir, 'not/there')}, which is not there yet, in ${server.dataDir}` })
     expect(await check({ settings: { retentionMs: 1 } }, 'restore', 'retention against history')).toMatchObject({ status: 'warn', advice: expect.stringContaining('retention.time') })
     expect(await check({ instance: 'prom-new' }, 'restore', 'recovery point')).toMatchObject({ status: 'warn', advice: expect.stringContaining('backup') })
+  })
+
+  it('tells a target that a restore refuses, and an owner that this host does not know', async () => {
+    const directory = await temporaryDirectory('targets')
+    await writeFile(join(directory, 'file'), '')
+    await symlink(directory, join(directory, 'link'))
+    const target = (path: string) => check({ settings: { target: path } }, 'restore', 'target directory')
+    expect(await target(join(directory, 'file'))).toMatchObject({ status: 'warn', detail: expect.stringContaining('is not a directory') })
+    expect(await target(join(directory, 'file', 'below'))).toMatchObject({ status: 'warn', detail: expect.stringContaining('is not a directory') })
+    expect(await target(join(directory, 'link'))).toMatchObject({ status: 'warn', detail: expect.stringContaining('symbolic link') })
+    expect(await check({ settings: { owner: 'nobody-here' } }, 'restore', 'owner')).toMatchObject({ status: 'warn', detail: expect.stringContaining('nobody-here') })
+    expect(await check({ settings: { owner: 'root' } }, 'restore', 'owner')).toMatchObject({ status: 'ok', detail: 'root (0:0)' })
+    expect(await check({}, 'restore', 'owner')).toBeUndefined()
+  })
+
+  it('tells a disk that is mounted read-only as what it is, as backup does', async (context) => {
+    needPrograms(context, 'unshare', 'mount')
+    const readOnly = await temporaryDirectory('read-only')
+    const env = { PROM_DR_PROMETHEUS_URL: server.url, PROM_DR_REPOSITORY_URL: join(readOnly, 'repository'), PROM_DR_RESTORE_TARGET: join(readOnly, 'data') }
+    const onReadOnly = (verb: string) => start(['unshare', '-m', 'sh', '-c', 'mount -t tmpfs -o ro none "$1" || exit 77; shift; exec "$@"', 'sh', readOnly, process.execPath, launcher, verb, '--json'], { cwd: readOnly, env }).ended
+    const doctored = await onReadOnly('doctor')
+    if (doctored.code === 77 || process.getuid?.() !== 0) return context.skip('may not mount anything here')
+    const { checks } = JSON.parse(doctored.stdout) as { checks: DoctorCheck[] }
+    expect(checks.find(({ name }) => name === 'target directory')).toMatchObject({ status: 'warn', detail: expect.stringContaining('mounted read-only') })
+    expect(checks.find(({ area, status }) => area.startsWith('repository') && status === 'fail')).toMatchObject({ detail: expect.stringContaining('EROFS') })
+    const refused = await onReadOnly('backup')
+    expect(JSON.parse(refused.stdout)).toMatchObject({ error: { code: 'STORE_DENIED', message: expect.stringContaining('EROFS'), hint: expect.stringContaining('mounted read-only') } })
   })
 
   it('warns of secrets that others may read, and of an old Node', async () => {

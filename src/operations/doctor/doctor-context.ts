@@ -34,7 +34,9 @@ export interface DoctorContext {
   encryption?: DoctorEncryption | undefined
   /** Absent where only the TSDB is backed up. */
   components?: ComponentsContext | undefined
-  settings: { target?: string | undefined; retentionMs?: number | undefined; metricsFile?: string | undefined }
+  settings: { target?: string | undefined; owner?: string | undefined; retentionMs?: number | undefined; metricsFile?: string | undefined }
+  /** Undefined where this host does not know the name. */
+  ownerNumbers(owner: string): Promise<{ uid: number; gid: number } | undefined>
   localVersion(): Promise<PrometheusVersion | undefined>
   clock: Clock
   signal: AbortSignal
@@ -50,7 +52,7 @@ export async function knownDataDirectory({ dataDir, prometheus, signal }: Doctor
   try {
     return await prometheus.dataDirectory({ signal })
   } catch (error) {
-    if (hasCode(error, 'PROMETHEUS_UNREACHABLE', 'PROMETHEUS_UNAUTHORIZED', 'PROMETHEUS_NOT_READY', 'PROMETHEUS_BAD_RESPONSE')) return undefined
+    if (hasCode(error, 'PROMETHEUS_UNREACHABLE', 'PROMETHEUS_UNAUTHORIZED', 'PROMETHEUS_NOT_READY', 'PROMETHEUS_BAD_RESPONSE', 'CONFIG_INVALID')) return undefined
     throw error
   }
 }

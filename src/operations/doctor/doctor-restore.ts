@@ -2,7 +2,8 @@ import { formatDuration } from '../../domain/duration.ts'
 import { canReadDataOf, formatVersion, parsePrometheusVersion } from '../../domain/prometheus-version.ts'
 import { allBlocks } from '../../domain/recovery-point.ts'
 import { hasCode } from '../../errors.ts'
-import { directoryFacts, mayWrite } from '../../tsdb/data-directory-access.ts'
+import { directoryFacts, writeObstacle } from '../../tsdb/data-directory-access.ts'
+import { directoryContents } from '../../tsdb/data-directory.ts'
 import type { DoctorContext } from './doctor-context.ts'
 import type { DoctorCheck } from './doctor-report.ts'
 import { pointsOf, readSources } from '../repository-sources.ts'
@@ -13,7 +14,7 @@ const area = 'restore'
 /** What a restore of the newest recovery point on this host would meet. */
 export async function checkRestore(context: DoctorContext): Promise<DoctorCheck[]> {
   const newest = await newestPoint(context)
-  const checks = [await checkProgram(context, newest), await checkTarget(context)]
+  const checks = [await checkProgram(context, newest), await checkTarget(context), ...(await checkOwner(context))]
   if (newest === undefined) return [...checks, { area, name: 'recovery point', status: 'warn', detail: `instance ${context.instance} has none yet`, advice: 'run "prom-dr backup"' }]
   const ageMs = context.clock.now().getTime() - newest.createdAt
   checks.push({ area, name: 'recovery point', status: 'ok', detail: `the newest is ${newest.id}, ${formatDuration(Math.max(1000, Math.floor(ageMs / 1000) * 1000))} old` }, checkRetention(context, newest))
@@ -45,9 +46,23 @@ async function checkTarget(context: DoctorContext): Promise<DoctorCheck> {
   const name = 'target directory'
   const target = context.settings.target
   if (target === undefined) return { area, name, status: 'ok', detail: 'not configured: give --target' }
-  if (!(await mayWrite(target))) return { area, name, status: 'warn', detail: `${target} is not writable for uid ${context.host.uid}`, advice: 'restore as root or as its owner' }
+  const { state } = await directoryContents(target)
+  if (state === 'symbolic link' || state === 'not a directory') {
+    return { area, name, status: 'warn', detail: `${target} is ${state === 'symbolic link' ? 'a symbolic link' : 'not a directory'}: restores there are refused`, advice: 'set restore.target to a directory, or to a path that does not exist yet' }
+  }
+  const obstacle = await writeObstacle(target)
+  if (obstacle === 'read-only') return { area, name, status: 'warn', detail: `${target} is on a file system that is mounted read-only`, advice: 'see why (dmesg, mount), or set restore.target to another directory' }
+  if (obstacle === 'denied') return { area, name, status: 'warn', detail: `${target} is not writable for uid ${context.host.uid}`, advice: 'restore as root or as its owner' }
   const { path } = await directoryFacts(target)
   return { area, name, status: 'ok', detail: path === target ? target : `${target}, which is not there yet, in ${path}` }
+}
+
+/** Nothing where none is configured: then it is the source's, which only the recovery point knows. */
+async function checkOwner({ settings: { owner }, ownerNumbers }: DoctorContext): Promise<DoctorCheck[]> {
+  if (owner === undefined) return []
+  const numbers = await ownerNumbers(owner)
+  if (numbers === undefined) return [{ area, name: 'owner', status: 'warn', detail: `this host has no user or group ${owner}: restores here are refused`, advice: 'set restore.owner to user:group that exist here, or to numbers' }]
+  return [{ area, name: 'owner', status: 'ok', detail: `${owner} (${numbers.uid}:${numbers.gid})` }]
 }
 
 /** History that a restored server would throw away again within a minute. */

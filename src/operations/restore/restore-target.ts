@@ -7,7 +7,7 @@ import { canReadDataOf, formatVersion, parsePrometheusVersion, type PrometheusVe
 import { PromDrError, hasCode } from '../../errors.ts'
 import type { PrometheusApi } from '../../integrations/prometheus/prometheus-api.ts'
 import type { StoredRecoveryPoint } from '../../repository/recovery-point-schema.ts'
-import { directoryFacts, liesIn, mayWrite, sameDirectory } from '../../tsdb/data-directory-access.ts'
+import { directoryFacts, liesIn, sameDirectory, writeObstacle } from '../../tsdb/data-directory-access.ts'
 import { directoryContents } from '../../tsdb/data-directory.ts'
 import { type IncompleteRestore, type Ownership, readIncomplete, stagedBytes } from '../../tsdb/restore-directory.ts'
 import type { RestoreRequest } from './restore-report.ts'
@@ -79,6 +79,7 @@ async function lookAndJudge(probe: TargetProbe, judge: JudgeRequest): Promise<Ta
   // Once names are being put in place, those are not in the way of the run that goes on; anything else still is.
   const names = resume?.phase === 'placing' ? contents.names.filter((name) => !resume.names.includes(name)) : contents.names
   const state = contents.state === 'occupied' && names.length === 0 ? 'empty' : contents.state
+  const obstacle = usable ? await writeObstacle(target) : undefined
   const owner = await chooseOwner(probe, judge, { state: contents.state, uid: place.uid, gid: place.gid })
   const version = await probe.localVersion()
   const facts: TargetFacts = {
@@ -86,7 +87,8 @@ async function lookAndJudge(probe: TargetProbe, judge: JudgeRequest): Promise<Ta
     state,
     names,
     repositories: await overlapping(target, judge.repositories),
-    writable: usable && (await mayWrite(target)),
+    writable: usable && obstacle === undefined,
+    readOnly: obstacle === 'read-only',
     freeBytes: place.freeBytes,
     usedBy: usable && contents.state !== 'missing' ? await usersOf(probe, target, judge.signal) : [],
     otherRestore: note !== undefined && resume === undefined ? note.recoveryPoint : undefined,
