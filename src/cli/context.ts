@@ -5,7 +5,7 @@ import type { Progress } from '../domain/progress.ts'
 import { type ExitCode, exitCodes } from './exit-codes.ts'
 import type { GlobalOptions, LogLevel } from './global-options.ts'
 import type { Operations } from './operations.ts'
-import { type OutputStream, type Style, colourWanted, createStyle } from './output.ts'
+import { type OutputStream, type Style, colourWanted, createStyle, cursorMoves } from './output.ts'
 import { jsonText, printable } from './printable.ts'
 import { createProgressBar } from './progress-bar.ts'
 
@@ -59,7 +59,7 @@ export interface CommandContext {
 export async function withContext(surroundings: Surroundings, global: GlobalOptions, handler: (context: CommandContext) => Promise<ExitCode | void>): Promise<ExitCode> {
   const config = surroundings.loadConfig(global.config)
   const { stdout, stderr, signal } = surroundings
-  const progress = createProgressBar({ stream: stderr, enabled: stderr.isTTY === true && !global.quiet && !global.json })
+  const progress = createProgressBar({ stream: stderr, enabled: cursorMoves(stderr, surroundings.env) && !global.quiet && !global.json })
   const operations = await surroundings.openOperations({ config, logging: loggingOf(surroundings, global), progress, signal })
   const style = createStyle(colourWanted(stdout, surroundings.env, global))
   const print = <Report>(report: Report, render: (report: Report, style: Style) => string) => {

@@ -18,5 +18,10 @@ export function colourWanted(stream: OutputStream, env: NodeJS.ProcessEnv, optio
   if (!options.color || (env['NO_COLOR'] ?? '') !== '') return false
   const forced = env['FORCE_COLOR']
   if (forced !== undefined) return forced !== '0' && forced !== 'false'
+  return cursorMoves(stream, env)
+}
+
+/** Whether it is a terminal that understands more than lines. */
+export function cursorMoves(stream: OutputStream, env: NodeJS.ProcessEnv): boolean {
   return stream.isTTY === true && env['TERM'] !== 'dumb'
 }

@@ -53,6 +53,10 @@ describe('progress bars', () => {
     expect(stderr.lastIndexOf('error:')).toBeGreaterThan(stderr.lastIndexOf('\u001b[?25h'))
   })
 
+  test('are not drawn on a terminal that knows nothing but lines', async () => {
+    expect((await runInProcess(['list'], { tty: true, env: { TERM: 'dumb' }, onOpen: move })).stderr).toBe('')
+  })
+
   test.each([[['list'], false], [['list', '-q'], true], [['list', '--json'], true]])('are not drawn: %j, terminal %s', async (argv, tty) => {
     expect((await runInProcess(argv, { tty, onOpen: move })).stderr).toBe('')
   })
