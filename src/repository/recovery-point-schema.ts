@@ -78,7 +78,9 @@ export const manifestSchema = z.looseObject({
   damagedAtSource: z.array(z.looseObject({ ulid: z.string().refine(isUlid, 'not a ULID'), reason: z.string() })).optional(),
   knownAnswers: knownAnswersSchema,
   cost: z.looseObject({ uploadedBytes: count, reusedBytes: count, durationMs: count }),
-}).refine(({ head, blocks }) => head.kind !== 'none' || blocks.length === 0, 'a recovery point of components alone names no blocks')
+})
+  .refine(({ head, blocks }) => head.kind !== 'none' || blocks.length === 0, 'a recovery point of components alone names no blocks')
+  .refine(({ head, blocks }) => head.kind !== 'block' || blocks.every(({ ulid }) => ulid !== head.block.ulid), 'a block is named once, as head or among the others')
 
 export type Manifest = z.infer<typeof manifestSchema>
 

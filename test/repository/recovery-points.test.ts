@@ -167,6 +167,7 @@ describe('a hostile manifest', () => {
     ['a ULID of 129 bits', block((one) => (one.ulid = '8'.padEnd(26, '0')))],
     ['a ULID in lower case', block((one) => (one.ulid = one.ulid.toLowerCase()))],
     ['one block twice', hostile((manifest) => manifest.blocks.push(manifest.blocks[0]))],
+    ['a block as its head too', hostile((manifest) => (manifest.head.block = manifest.blocks[0]))],
     ['a block without a time range', block((one) => (one.maxTime = one.minTime))],
     ['a time beyond what dates hold', block((one) => (one.maxTime = 9e15))],
     ['a newest sample beyond what dates hold', hostile((manifest) => (manifest.maxTime = 8.64e15 + 1))],
