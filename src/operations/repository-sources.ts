@@ -3,7 +3,7 @@ import { type ErrorCode, PromDrError, hasCode, messageOf } from '../errors.ts'
 import { type Hold, isInForce } from '../domain/retention.ts'
 import { readFormat } from '../repository/format.ts'
 import { readHolds } from '../repository/holds.ts'
-import { formatKey, isInstanceName } from '../repository/layout.ts'
+import { formatKey, isInstanceName, recoveryPointKey } from '../repository/layout.ts'
 import { listInstances, readRecoveryPoints } from '../repository/recovery-points.ts'
 import type { StoredRecoveryPoint } from '../repository/recovery-point-schema.ts'
 import { type NamedStore, chooseRepositories } from './backup/backup.ts'
@@ -128,7 +128,7 @@ export function holdOn(sources: Pick<Sources, 'repositories'>, point: { instance
   return last === undefined ? null : { until: last.until === null ? null : new Date(last.until).toISOString(), reason: last.reason }
 }
 
-/** The newest that fits, in the first repository that has it. */
+/** The newest that fits, in the first repository that has it. @throws DAMAGED where the one asked for is there and cannot be read, NO_RECOVERY_POINT */
 export function newestPoint(sources: Sources, fits: (point: StoredRecoveryPoint) => boolean, asked: string): { point: StoredRecoveryPoint; repository: string } {
   let found: { point: StoredRecoveryPoint; repository: string } | undefined
   for (const source of sources.repositories) {
@@ -137,6 +137,10 @@ export function newestPoint(sources: Sources, fits: (point: StoredRecoveryPoint)
     }
   }
   if (found !== undefined) return found
+  for (const { store, instances } of sources.repositories) {
+    const lost = instances.flatMap(({ name, damaged }) => damaged.filter(({ key }) => key === recoveryPointKey(name, asked)))[0]
+    if (lost !== undefined) throw new PromDrError('DAMAGED', `recovery point ${asked} in ${store.url} cannot be read: ${lost.reason}`, { hint: 'bring the object back from a replica or another repository (runbooks/repository-damage.md); "prom-dr verify" shows what else is damaged', details: { key: lost.key } })
+  }
   throw new PromDrError('NO_RECOVERY_POINT', `there is no recovery point ${asked}`, { hint: 'run "prom-dr list" to see the ids' })
 }
 

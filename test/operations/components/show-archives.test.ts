@@ -4,11 +4,13 @@ import { describe, expect, test } from 'vitest'
 import { list } from '../../../src/operations/report/list.ts'
 import { show } from '../../../src/operations/report/show.ts'
 import { diffArchives, showFile } from '../../../src/operations/components/show-archives.ts'
+import { recoveryPointKey } from '../../../src/repository/layout.ts'
 import { readRecoveryPoints } from '../../../src/repository/recovery-points.ts'
 import type { ObjectStore } from '../../../src/stores/object-store.ts'
 import { bytesBody } from '../../../src/stores/object-store.ts'
 import { knownRepository, makeArchive, writeTree } from '../../support/archived.ts'
 import { keysOf } from '../../support/bodies.ts'
+import { overwrite } from '../../support/both-stores.ts'
 import { componentsContext, directoryComponent } from '../../support/components.ts'
 import { rejectionOf } from '../../support/operations.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
@@ -89,6 +91,17 @@ describe('one file', () => {
     const { context } = await contextOn(near)
     expect((await showFile({ ...context, repositories }, { id: 'latest', path: 'etc/x', repositories: [] })).content.toString()).toBe('y')
     expect(await rejectionOf(showFile(context, { id: 'latest', path: 'etc/x', repositories: [] }))).toMatchObject({ code: 'DAMAGED', details: { key } })
+  })
+})
+
+describe('a recovery point whose manifest is damaged', () => {
+  test('is told as damaged by its id, not as one that is not there', async () => {
+    const { context, store, first } = await twoPoints()
+    await overwrite(store, recoveryPointKey('prom-a', first), 'x')
+    const damaged = { code: 'DAMAGED', message: expect.stringContaining(`recovery point ${first}`), details: { key: recoveryPointKey('prom-a', first) } }
+    expect(await rejectionOf(show(context, { id: first, repositories: [] }))).toMatchObject(damaged)
+    expect(await rejectionOf(diffArchives(context, { from: first, to: 'latest', repositories: [] }))).toMatchObject(damaged)
+    expect((await show(context, { id: 'latest', repositories: [] })).id).not.toBe(first)
   })
 })
 
