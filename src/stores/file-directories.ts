@@ -70,7 +70,9 @@ async function makeDirectories(directory: string): Promise<void> {
     const outermost = (await missingDirectories(directory)).at(-1)
     if (systemCode(error) !== 'ENOENT' || outermost === undefined) throw error
     // Node says ENOENT where the file system is read-only; of a single directory it says why.
-    await mkdir(outermost, { mode: directoryMode })
+    await mkdir(outermost, { mode: directoryMode }).catch((refusal: unknown) => {
+      if (systemCode(refusal) !== 'EEXIST') throw refusal
+    })
     await mkdir(directory, { recursive: true, mode: directoryMode })
   }
 }
