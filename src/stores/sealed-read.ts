@@ -32,9 +32,9 @@ async function readWhole(context: SealedReadContext, key: string, signal?: Abort
     const { head, rest } = await takeHead(source, sealing.headBytes)
     const opened = await sealing.openHead(head)
     const stored = following(rest, source)
-    return { sizeBytes, modifiedAt: reader.modifiedAt, body: bodyOf(context, key, { reader, plain: opened.decrypt(stored, { start: 0, end: sizeBytes, plainBytes: sizeBytes }) }) }
+    return { sizeBytes, modifiedAt: reader.modifiedAt, body: bodyOf(context, key, { reader, source, plain: opened.decrypt(stored, { start: 0, end: sizeBytes, plainBytes: sizeBytes }) }) }
   } catch (error) {
-    reader.body.destroy()
+    leave(reader, source)
     throw error
   }
 }
@@ -50,18 +50,20 @@ async function readRange(context: SealedReadContext, key: string, { range, signa
       reader.body.destroy()
       continue
     }
-    const plain = opened.decrypt(abortable(reader.body, signal), { ...wanted, plainBytes: sizeBytes })
-    return { sizeBytes, modifiedAt: reader.modifiedAt, body: bodyOf(context, key, { reader, plain }) }
+    const source = abortable(reader.body, signal)
+    const plain = opened.decrypt(source, { ...wanted, plainBytes: sizeBytes })
+    return { sizeBytes, modifiedAt: reader.modifiedAt, body: bodyOf(context, key, { reader, source, plain }) }
   }
 }
 
 /** The first bytes of a sealed object, read by themselves. @throws OBJECT_NOT_FOUND, DAMAGED when it has not even those */
 export async function readSealedHead({ store, sealing }: SealedReadContext, key: string, signal?: AbortSignal): Promise<{ head: Buffer; reader: ObjectReader }> {
   const reader = await getQuietly(store, key, { range: { start: 0, end: sealing.headBytes }, ...signalled(signal) })
+  const source = abortable(reader.body, signal)
   try {
-    return { head: (await takeHead(abortable(reader.body, signal), sealing.headBytes)).head, reader }
+    return { head: (await takeHead(source, sealing.headBytes)).head, reader }
   } finally {
-    reader.body.destroy()
+    leave(reader, source)
   }
 }
 
@@ -84,7 +86,13 @@ function plainBytesOf(sealing: ObjectSealing, reader: ObjectReader): number {
   throw new PromDrError('DAMAGED', `it has ${reader.sizeBytes} bytes, which no sealed object has`, { hint: 'another repository may have a good copy: run "prom-dr verify"' })
 }
 
-function bodyOf(context: SealedReadContext, key: string, { reader, plain }: { reader: ObjectReader; plain: AsyncIterable<Uint8Array> }): Readable {
+/** Nothing more is read of it, and nobody listens to the signal any more. */
+function leave(reader: ObjectReader, source: AsyncGenerator<Uint8Array>): void {
+  reader.body.destroy()
+  source.return(undefined).catch(() => undefined)
+}
+
+function bodyOf(context: SealedReadContext, key: string, { reader, source, plain }: { reader: ObjectReader; source: AsyncGenerator<Uint8Array>; plain: AsyncIterable<Uint8Array> }): Readable {
   async function* named(): AsyncGenerator<Uint8Array> {
     try {
       yield* plain
@@ -94,7 +102,7 @@ function bodyOf(context: SealedReadContext, key: string, { reader, plain }: { re
   }
   const body = Readable.from(named(), { objectMode: false, highWaterMark: 1024 * 1024 })
   // A generator that hangs in a read is not ended by destroying its stream: end what it reads.
-  body.once('close', () => reader.body.destroy())
+  body.once('close', () => leave(reader, source))
   return body
 }
 

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { getEventListeners, once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -281,6 +282,25 @@ describe('the encrypting store', () => {
     const store = createEncryptingStore(memory, { sealing: sealingWith([otherPair.recipient]), seals: everything, write: true })
     await expect(store.reseal('k')).rejects.toMatchObject({ code: 'KEY_MISSING' })
     expect(bytesIn(memory)).toBe(stored)
+  })
+})
+
+describe('a signal that is given to reads of sealed objects', () => {
+  const memory = createMemoryStore()
+
+  test.each([
+    ['a whole one', (store: ObjectStore, signal: AbortSignal) => store.get('key', { signal }).then(({ body }) => buffer(body))],
+    ['a range', (store: ObjectStore, signal: AbortSignal) => store.get('key', { range: { start: 70_000, end: 70_001 }, signal }).then(({ body }) => buffer(body))],
+    ['one that is left before it is read', (store: ObjectStore, signal: AbortSignal) => store.get('key', { signal }).then(({ body }) => once(body.destroy(), 'close'))],
+    ['one that is left on its way', (store: ObjectStore, signal: AbortSignal) => store.get('key', { signal }).then(async ({ body }) => {
+      for await (const _piece of body) break
+    })],
+    ['one that no key opens', (_: ObjectStore, signal: AbortSignal) => expect(withoutKey(memory).get('key', { signal })).rejects.toMatchObject({ code: 'KEY_MISSING' })],
+  ])('is not listened to any more after %s', async (_what, read) => {
+    await sealed(memory).put('key', patternBody(300_000))
+    const { signal } = new AbortController()
+    await read(sealed(memory), signal)
+    await expect.poll(() => getEventListeners(signal, 'abort'), { timeout: 20_000 }).toEqual([])
   })
 })
 
