@@ -17,6 +17,7 @@ export default defineConfig(({ mode }) => ({
     // All files of a run share one S3 server: in the matrix it is the gateway of Debian sid.
     ...(mode === 'matrix' && { env: { PROM_DR_TEST_RGW: process.env['PROM_DR_TEST_RGW'] ?? '20' } }),
     globalSetup: ['test/support/s3-global-setup.ts'],
+    setupFiles: ['test/support/as-the-program.ts'],
     pool: 'forks',
     ...(process.env['CI'] === 'true' && { execArgv: workerFlags }),
     // Tests with real programs wait more than they compute, so that one more than the cores keeps a small machine busy.

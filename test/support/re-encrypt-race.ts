@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events'
 import { join } from 'node:path'
 import { noProgress } from '../../src/domain/progress.ts'
 import { retentionOf } from '../../src/domain/retention.ts'
@@ -31,7 +30,6 @@ const hourMs = 3_600_000
 const instances = ['prom-a', 'prom-b'] as const
 type Instance = (typeof instances)[number]
 const { signal } = new AbortController()
-setMaxListeners(0, signal)
 const self = thisProcess()
 const noSeal = sealingWith([])
 

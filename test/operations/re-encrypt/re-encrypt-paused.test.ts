@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events'
 import { tmpdir } from 'node:os'
 import { beforeAll, expect, test } from 'vitest'
 import { noProgress } from '../../../src/domain/progress.ts'
@@ -21,7 +20,6 @@ import { missingIn, pointsIn } from '../../support/wholeness.ts'
 
 const self = thisProcess()
 const { signal } = new AbortController()
-setMaxListeners(0, signal)
 let old: KeyPair
 let fresh: KeyPair
 let both: string
