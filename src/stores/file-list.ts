@@ -6,6 +6,7 @@ import { unlessMissing, unlessMissingSync } from './file-errors.ts'
 import { type FilePaths, temporaryFolder } from './file-paths.ts'
 import { throwIfInterrupted } from './interruption.ts'
 import { checkFolderPrefix, checkPrefix, compareKeys } from './keys.ts'
+import { isOnLocalDisk } from './local-disk.ts'
 import type { StoredObject } from './object-store.ts'
 
 /** How many entries may be read ahead of the one that is handed out: bounds both memory and open calls. */
@@ -34,13 +35,13 @@ interface FolderNode {
 type TreeNode = FileNode | FolderNode
 
 /**
- * Every file below the root whose key starts with `prefix`, in key order. What the system has at hand is looked at directly, from
- * a slow disk or a network mount it is read ahead in parallel.
+ * Every file below the root whose key starts with `prefix`, in key order. What the system has at hand is looked at directly; from
+ * a slow disk, and from what may be a network mount, it is read ahead in parallel.
  */
 export async function* listFiles(paths: FilePaths, prefix: string, signal?: AbortSignal): AsyncGenerator<StoredObject, void, undefined> {
   checkPrefix(prefix)
   const { root } = paths
-  const pace = createPace()
+  const pace = createPace({ direct: await isOnLocalDisk(root) })
   let aheadEntries = 0
 
   function start(node: TreeNode): void {
@@ -107,10 +108,10 @@ interface Pace {
   timed<T>(look: () => T): T
 }
 
-function createPace(): Pace {
+function createPace({ direct }: { direct: boolean }): Pace {
   let meanMs = 0
   let looks = 0
-  let slowUntil = 0
+  let slowUntil = direct ? 0 : Number.POSITIVE_INFINITY
   return {
     next() {
       looks++
