@@ -6,13 +6,16 @@ import { isTimed, recordCodes, recordTypeOf, timedLayouts, type TimedRecordType 
 import { scanRecord, skipEntryBody } from './scan-record.ts'
 import type { SeriesEntry } from './series-record.ts'
 import { TimedEntries, TimedEntriesBuilder } from './timed-entries.ts'
-import type { RecordPosition } from './wal-damage.ts'
+import { type RecordPosition, walDamage } from './wal-damage.ts'
 
 /** Something was logged after the one and seen at the other, ms. */
 export interface LoggedWithin {
   loggedAfter: number
   seenAt: number
 }
+
+/** Servers count from 1. Up to here, and as far beyond, numbers are exact. */
+const mostRef = 2 ** 52
 
 const always: LoggedWithin = { loggedAfter: Number.NEGATIVE_INFINITY, seenAt: Number.POSITIVE_INFINITY }
 
@@ -70,6 +73,8 @@ export class SeriesRefs {
   #series(content: Uint8Array, position: RecordPosition & { logged: LoggedWithin }): Uint8Array | undefined {
     const record = decodeRecord(content, position)
     if (record.type !== 'series') return content
+    const strange = record.series.find(({ ref }) => ref > mostRef)
+    if (strange !== undefined) throw walDamage(position.file, position.startOffset, `a record there gives a series the number ${strange.ref}`)
     const left = record.series.flatMap((entry) => this.#declare(entry, position.logged) ?? [])
     if (left.length === 0) return undefined
     return left.length === record.series.length && left.every((entry, at) => entry === record.series[at]) ? content : encodeRecord({ type: 'series', series: left })

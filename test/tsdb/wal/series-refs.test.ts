@@ -27,6 +27,18 @@ function mapped(records: readonly WalRecord[]): Uint8Array[] {
 }
 
 describe('the refs of a log that reaches far back', () => {
+  it('are damage where they are larger than any that a server gives, and nothing is looked for beyond them', () => {
+    const declaring = (ref: bigint, name: string) => {
+      const content = Buffer.from(encodeRecord(series(1, name)))
+      content.writeBigUInt64BE(ref, 1)
+      return content
+    }
+    for (const ref of [2n ** 53n - 1n, 2n ** 53n, 2n ** 64n - 1n]) {
+      const refs = new SeriesRefs()
+      expect(() => ['a', 'b', 'c'].map((name) => refs.map(declaring(ref, name), position))).toThrow(expect.objectContaining({ code: 'DAMAGED' }))
+    }
+  })
+
   it('are one for each series, declared once', () => {
     const declared = new Map<number, string>()
     const samples: [string | undefined, number][] = []
