@@ -56,8 +56,9 @@ export async function deletionsInLog(deletions: readonly LogDeletion[], request:
       const found = await entriesOf(deletion, request)
       if (typeof found === 'string') applied.unapplied.push({ ulid: deletion.ulid, reason: found })
       else {
-        applied.entries.push(...found.entries)
-        applied.earlier.push(...found.earlier)
+        // One by one: a deletion may be of more series than a call takes arguments.
+        for (const entry of found.entries) applied.entries.push(entry)
+        for (const deletion of found.earlier) applied.earlier.push(deletion)
       }
     } catch (error) {
       if (!hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND')) throw error

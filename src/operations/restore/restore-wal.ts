@@ -191,8 +191,8 @@ class LogCopy {
     const { entries, earlier, unapplied } = await deletionsInLog(deletions, { store, instance, staging, boundMs, refs: this.#refs, signal })
     for (let at = 0; at < entries.length; at += tombstonesAtOnce) await this.writer.append(encodeRecord({ type: 'tombstones', tombstones: entries.slice(at, at + tombstonesAtOnce) }))
     this.laterDeletions += entries.length + earlier.length
-    outcome.earlierDeletions.push(...earlier)
-    outcome.unappliedDeletions.push(...unapplied)
+    outcome.earlierDeletions = outcome.earlierDeletions.concat(earlier)
+    outcome.unappliedDeletions = outcome.unappliedDeletions.concat(unapplied)
   }
 
   async pieces(pieces: readonly DatedPiece[]): Promise<void> {
