@@ -106,7 +106,7 @@ export async function requireInstance(sources: Sources, instance: string, signal
   const listed = await Promise.all(sources.repositories.map(({ store }) => listInstances(store, { signal })))
   const others = [...new Set(listed.flat())].filter((name) => name !== instance).sort()
   throw new PromDrError('INSTANCE_NOT_FOUND', `no recovery point of instance ${instance} is in ${sources.repositories.map(({ store }) => store.url).join(', ')}`, {
-    hint: others.length === 0 ? 'run "prom-dr backup" on the server first (a shipped WAL alone cannot be restored), or check the repository\'s url' : `it has: ${others.join(', ')}; choose with --instance`,
+    hint: others.length === 0 ? 'run "prom-dr backup" on the server first (a shipped WAL is restored alone only where it has all that its server ever logged), or check the repository\'s url' : `it has: ${others.join(', ')}; choose with --instance`,
     details: { others },
   })
 }
