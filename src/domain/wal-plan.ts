@@ -88,6 +88,11 @@ export function isLeftBehind({ id, createdAt }: { id: string; createdAt: number 
   return restoredAt !== undefined && createdAt > at && createdAt < restoredAt && id !== recoveryPoint
 }
 
+/** Whether nothing leads from a recovery point to a generation: it is of a history that was left behind, or what was logged after it is lost. */
+function isCutOff(base: ReplayBase, { parent, gap, startedAt }: StreamInventory['generation']): boolean {
+  return (parent !== null && isLeftBehind(base, parent)) || (gap !== null && base.createdAt < Math.min(gap.to, startedAt))
+}
+
 /**
  * The log of one generation that continues the blocks of a base, as far as it goes; undefined when none does. It may begin with a
  * checkpoint, or with the generation itself, only where that still has every sample that the blocks have not: its bound is at most
@@ -189,7 +194,7 @@ export function chooseReplay(bases: readonly ReplayBase[], streams: readonly Str
 export interface TimelineEntry<Stream extends StreamInventory> {
   stream: Stream
   untilMs: number
-  /** Whether a recovery point is of the history that leads to this generation, and not of one that a restore left behind. */
+  /** Whether a recovery point is of the history that leads to this generation: not of one that a restore left behind, nor from before a gap. */
   leadsOn(base: ReplayBase): boolean
 }
 
@@ -210,7 +215,7 @@ export function newestTimeline<Stream extends StreamInventory>(streams: readonly
       if (parent !== undefined && stream.generation.id !== parent) continue
       const ends = untilMs
       const from = followed.push(stream.generation) - 1
-      timeline.push({ stream, untilMs, leadsOn: (base) => base.createdAt <= ends && !followed.slice(from).some((generation) => generation.parent !== null && isLeftBehind(base, generation.parent)) })
+      timeline.push({ stream, untilMs, leadsOn: (base) => base.createdAt <= ends && !followed.slice(from).some((generation) => isCutOff(base, generation)) })
       parent = stream.generation.parent?.generation
       if (stream.generation.parent !== null) untilMs = Math.min(untilMs, stream.generation.parent.at)
     }

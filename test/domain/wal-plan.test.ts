@@ -37,6 +37,25 @@ describe('the log up to latest', () => {
   })
 })
 
+describe('a server whose log was lost', () => {
+  const old = { id: 'old', createdAt: 5, blocks: [{ inOrder: true, maxTime: 4 }] }
+  const fresh = stream('fresh', 200, { gap: { from: 100, to: 150, reason: 'test' }, wal: [piece(0, 300)] })
+  const whole = stream('whole', 400, { wal: [piece(0, 500)] })
+
+  it('is not brought on from before the gap by what was logged after it', () => {
+    expect(exactWindows([old], [first, fresh, whole])).toEqual([{ fromMs: 5, toMs: 100 }])
+    expect(chooseReplay([old], [first, fresh, whole], { atMs: 120 })).toBeUndefined()
+    expect(chooseReplay([old], [first, fresh, whole], { atMs: 250 })).toBeUndefined()
+    expect(chooseReplay([old], [first, fresh, whole], { atMs: 'latest' })).toMatchObject({ generation: 'first', stoppedBy: 'gap' })
+  })
+
+  it('is brought on from a recovery point that was made in the meantime', () => {
+    const between = { id: 'between', createdAt: 160, blocks: [] }
+    expect(chooseReplay([old, between], [first, fresh, whole], { atMs: 250 })).toMatchObject({ baseId: 'between', generation: 'fresh' })
+    expect(exactWindows([old, between], [first, fresh, whole])).toEqual([{ fromMs: 5, toMs: 100 }, { fromMs: 160, toMs: 500 }])
+  })
+})
+
 describe('a log whose shipper was catching up', () => {
   const lagging = { ...stream('lagging', 0, { wal: [piece(0, 100), { ...piece(1, 400), newestSample: 150, predecessor: { segment: 0, length: 100, digest: 'digest of 0' } }] }), heartbeat: { at: 110, segment: 0, offset: 100 } }
   const at = (atMs: number | 'latest', ...streams: StreamInventory[]) => chooseReplay([base], streams, { atMs })

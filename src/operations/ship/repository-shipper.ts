@@ -88,7 +88,7 @@ export class RepositoryShipper {
       if (restored !== undefined && (own === undefined || (own.startedAt < (restoredAtMs ?? 0) && own.parent?.restoredAt !== restoredAtMs))) {
         return begin(context, afterRestore(restored, generations))
       }
-      if (own === undefined) return begin(context, { reason: 'the first of this server', parent: null, newestSampleMs: null })
+      if (own === undefined) return begin(context, { reason: generations.length === 0 ? 'the first of this server' : 'another server or data directory goes on under this name', parent: null, newestSampleMs: await newestShippedMs(context, generations) })
       if (generations.some((generation) => generation.parent?.generation === own.id && generation.startedAt > own.startedAt)) {
         if (!options.newGeneration) throw superseded(context, own)
         return begin(context, { reason: 'asked for with --new-generation', parent: await leftBehind(context, own), newestSampleMs: await newestShippedMs(context, ofThisServer) })
