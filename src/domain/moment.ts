@@ -87,7 +87,7 @@ function notATime(text: string): PromDrError {
 }
 
 function withoutZone(text: string, wallMs: number, options: MomentOptions): PromDrError {
-  const zone = options.localTimeZone ?? Intl.DateTimeFormat().resolvedOptions().timeZone
+  const zone = options.localTimeZone ?? processTimeZone()
   const utc = formatTime(wallMs)
   const local = `${formatTime(wallMs).slice(0, -1)}${formatOffset(localOffsetMs(wallMs, zone))}`
   if (localOffsetMs(wallMs, zone) === 0) {
@@ -97,6 +97,12 @@ function withoutZone(text: string, wallMs: number, options: MomentOptions): Prom
     hint: `write the one you mean: ${utc} or ${local}`,
     details: { readings: [utc, local] },
   })
+}
+
+/** Of a TZ that names no zone (`TZ=:/etc/localtime`) the process makes UTC, and its name is undefined. */
+function processTimeZone(): string {
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions() as Partial<Intl.ResolvedDateTimeFormatOptions>
+  return timeZone ?? 'UTC'
 }
 
 /** How far `zone` is ahead of UTC when its clocks show `wallMs`; where they show it twice, the later offset. */
