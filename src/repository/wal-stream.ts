@@ -72,6 +72,8 @@ const heartbeatSchema = z.object({
   offset: z.number().int(),
   /** Newest sample of a scrape (`up`), ms; null before the first. */
   newestScrape: z.number().nullable(),
+  /** How long after its time a sample of this generation may have been logged at most, ms; absent where the server never said. */
+  longestDelayMs: z.number().int().nonnegative().optional(),
 })
 export type Heartbeat = z.infer<typeof heartbeatSchema>
 

@@ -13,6 +13,7 @@ import { atEndOfFile } from './cleanup.ts'
 /** A log is shipped whether or not its server answers. */
 export const noServer = {
   config: () => Promise.reject(new PromDrError('PROMETHEUS_UNREACHABLE', 'no server is there')),
+  runtimeInfo: () => Promise.reject(new PromDrError('PROMETHEUS_UNREACHABLE', 'no server is there')),
 } as unknown as PrometheusApi
 
 export type ShipOverrides = Partial<Omit<ShipContext, 'settings' | 'repositories'>> & { settings?: Partial<ShipContext['settings']> }

@@ -119,6 +119,12 @@ const configSchema = z.looseObject({
   storage: z.looseObject({ tsdb: z.looseObject({ out_of_order_time_window: duration }).nullish() }).nullish(),
 })
 
+/** How long after its time a sample may still be logged, ms: a scrape has its timeout to end, and some may come out of order. */
+export function longestDelayMs(yaml: string): number {
+  const { scrapeTimeoutMs, outOfOrderWindowMs } = timings(yaml)
+  return Math.max(scrapeTimeoutMs, outOfOrderWindowMs)
+}
+
 /** Defaults are Prometheus's own (config.DefaultGlobalConfig). */
 function timings(yaml: string): Pick<ServerFacts, 'scrapeTimeoutMs' | 'scrapeIntervalMs' | 'outOfOrderWindowMs'> {
   const parsed = configSchema.safeParse(parse(yaml) ?? {})

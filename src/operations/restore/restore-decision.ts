@@ -44,7 +44,7 @@ export async function decideRestore(sources: Sources, request: DecisionRequest):
     const choice = stream?.alone === undefined ? await chooseRestore(sources, { ...request, at }) : choiceOf(sources, stream, stream.alone)
     if (stream === undefined) return { choice, stream, later: undefined, plan: choice.plan, logDeletions: [] }
     const looks = await looksAbout(stream.stream, stream.atMs ?? Number.POSITIVE_INFINITY, request)
-    return { choice, stream, later: undefined, ...withStream(choice.plan, stream, { slackMs: slackMs(choice.plan.point), includeDeletes: request.includeDeletes, looks }) }
+    return { choice, stream, later: undefined, ...withStream(choice.plan, stream, { slackMs: slackMs(choice.plan.point, stream.stream), includeDeletes: request.includeDeletes, looks }) }
   } catch (error) {
     throw hasCode(error, 'MOMENT_UNREACHABLE') ? withLaterBlocks(error, sources, request) : error
   }

@@ -81,8 +81,8 @@ function refused(error: PromDrError): PromDrError {
 }
 
 /** Oldest and newest; of the log of out-of-order samples the newest, which goes on for as long as the log. */
-function keysOfLog({ plan }: RestoreDecision, { replay, atMs }: StreamChoice, instance: string): string[] {
-  const untilMs = atMs === undefined ? Number.POSITIVE_INFINITY : atMs + slackMs(plan.point)
+function keysOfLog({ plan }: RestoreDecision, { replay, stream, atMs }: StreamChoice, instance: string): string[] {
+  const untilMs = atMs === undefined ? Number.POSITIVE_INFINITY : atMs + slackMs(plan.point, stream)
   const { checkpoint, generation } = replay
   const [file] = checkpoint?.files ?? []
   const first = checkpoint === undefined || file === undefined ? undefined : checkpointFileKey(instance, generation, { segment: checkpoint.segment, file })

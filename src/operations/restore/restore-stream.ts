@@ -74,9 +74,12 @@ export async function chooseStream(sources: Sources, request: StreamRequest): Pr
   return before(points, left, { ...request, atMs: at.ms, damaged })
 }
 
-/** How long after a moment its samples may still be logged: a scrape that began before it has its timeout to end. */
-export function slackMs(point: StoredRecoveryPoint): number {
-  return Math.max(point.source.scrapeTimeoutMs ?? defaultScrapeTimeoutMs, point.source.outOfOrderWindowMs ?? 0)
+/**
+ * How long after a moment its samples may still be logged: a scrape that began before it has its timeout to end. The server may have been
+ * configured otherwise since the recovery point was made.
+ */
+export function slackMs(point: StoredRecoveryPoint, stream: Pick<ReadStream, 'heartbeat'> | undefined): number {
+  return Math.max(point.source.scrapeTimeoutMs ?? defaultScrapeTimeoutMs, point.source.outOfOrderWindowMs ?? 0, stream?.heartbeat?.longestDelayMs ?? 0)
 }
 
 /**
@@ -95,8 +98,9 @@ function withLateSamples(streams: readonly ReadStream[], choose: (some: readonly
 
 function lacksLateSamples(replay: WalReplay, streams: readonly ReadStream[], { stored, points }: { stored: readonly ReadStream[]; points: readonly StoredRecoveryPoint[] }): boolean {
   const base = points.find(({ id }) => id === replay.baseId)
-  const untilMs = (replay.cutAt ?? Number.POSITIVE_INFINITY) + (base === undefined ? 0 : slackMs(base))
-  const of = (some: readonly ReadStream[]) => some.find((stream) => stream.repository === replay.repository && stream.generation.id === replay.generation)?.wbl ?? []
+  const streamIn = (some: readonly ReadStream[]) => some.find((stream) => stream.repository === replay.repository && stream.generation.id === replay.generation)
+  const untilMs = (replay.cutAt ?? Number.POSITIVE_INFINITY) + (base === undefined ? 0 : slackMs(base, streamIn(stored)))
+  const of = (some: readonly ReadStream[]) => streamIn(some)?.wbl ?? []
   return of(streams).length < of(stored).length || brokenLateSegments(of(streams), untilMs).length > 0
 }
 

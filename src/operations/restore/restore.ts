@@ -208,7 +208,7 @@ async function bringLog(run: Run, stream: StreamChoice): Promise<ReplayOutcome> 
   context.progress.start('fetching the log', stream.replay.pieces.reduce((sum, piece) => sum + piece.storedBytes, 0))
   try {
     const replay = await writeReplay({
-      store: stream.stream.store, instance: run.instance, replay: stream.replay, baseMs: plan.point.createdAt, atMs: stream.atMs, slackMs: slackMs(plan.point),
+      store: stream.stream.store, instance: run.instance, replay: stream.replay, baseMs: plan.point.createdAt, atMs: stream.atMs, slackMs: slackMs(plan.point, stream.stream),
       includeDeletes: request.includeDeletes, deletions: run.logDeletions, boundMs: replayBoundMs(plan.blocks), staging, progress: context.progress, signal: context.signal,
     })
     await refuseUnreadable(run, replay)

@@ -60,6 +60,8 @@ export class RepositoryShipper {
   #besideSeenAtMs: number
   /** When the directory was last restored, as far as that is taken into account; RFC 3339. */
   #restoredAt: string | undefined
+  /** Of this generation so far; see `Heartbeat`. */
+  #longestDelayMs: number | undefined
   /** When it was found that out-of-order samples went into a block before their log was seen, ms. */
   lateSinceMs: number | undefined
 
@@ -181,9 +183,11 @@ export class RepositoryShipper {
 
   async #beat(): Promise<void> {
     const { store, instance, tailSignal: signal } = this.#context
+    const delayMs = await this.#context.longestDelayMs?.()
+    if (delayMs !== undefined) this.#longestDelayMs = Math.max(this.#longestDelayMs ?? 0, delayMs)
     await writeHeartbeat(store, instance, {
       generation: this.#generation.id, signal,
-      heartbeat: { ...(await this.#seenToEnd()), ...this.#wal.position, newestScrape: this.#wal.newestSampleMs ?? null },
+      heartbeat: { ...(await this.#seenToEnd()), ...this.#wal.position, newestScrape: this.#wal.newestSampleMs ?? null, ...(this.#longestDelayMs !== undefined && { longestDelayMs: this.#longestDelayMs }) },
     })
   }
 
@@ -314,6 +318,7 @@ export class RepositoryShipper {
 
   async #readStored(): Promise<void> {
     const { store, instance, signal } = this.#context
+    this.#longestDelayMs = (await readHeartbeat(store, instance, { generation: this.#generation.id, signal, onDamage: () => undefined }))?.longestDelayMs
     for (const checkpoint of await readCheckpoints(store, instance, { generation: this.#generation.id, signal })) this.#checkpoints.add(checkpoint.segment)
     for (const deletion of await readDeletions(store, instance, { generation: this.#generation.id, signal })) this.#tombstones.set(deletion.ulid, deletion.sha256)
   }

@@ -16,6 +16,7 @@ import type { LogGrowth } from './log-growth.ts'
 import type { RepositoryTally } from './ship-metrics.ts'
 import { RepositoryShipper, type RepositoryShipperContext } from './repository-shipper.ts'
 import type { ShipRequest, ShippedGap, ShippedRepository, SourceDamage, UnknownRecordType } from './ship-report.ts'
+import type { SampleDelay } from './sample-delay.ts'
 import { shipSource } from './ship-source.ts'
 import { checkpointDamageOf } from './source-damage.ts'
 import { WakeUp } from './wake-up.ts'
@@ -46,6 +47,7 @@ export interface Run {
   request: ShipRequest
   dataDir: string
   growth: Record<WalLog, LogGrowth>
+  delay: SampleDelay
   /** Segments that were let go before they were shipped. */
   lost: Record<WalLog, number>
   /** See `KeeperContext`. */
@@ -185,14 +187,14 @@ export class ShipTarget {
     }
   }
 
-  #shipperContext(context: ShipContext, { dataDir, growth, tailSignal }: Run): RepositoryShipperContext {
+  #shipperContext(context: ShipContext, { dataDir, growth, delay, tailSignal }: Run): RepositoryShipperContext {
     const { instance, self, settings, cpuLimit, clock, logger, signal } = context
     const { partBytes, windowMs } = settings
     const onGap = (gap: ShippedGap) => {
       this.outcome = { ...this.outcome, gaps: [...this.outcome.gaps, gap] }
       this.tally.lastGapFoundAtMs = clock.now().getTime()
     }
-    return { store: this.repository.store, instance, dataDir, machineId: self.machineId, source: () => shipSource(context, dataDir), partBytes, windowMs, growth, onGap, now: () => clock.now(), rest: () => restUnless(signal, cpuLimit), logger, signal, tailSignal }
+    return { store: this.repository.store, instance, dataDir, machineId: self.machineId, source: () => shipSource(context, dataDir), longestDelayMs: () => delay.longestMs(context), partBytes, windowMs, growth, onGap, now: () => clock.now(), rest: () => restUnless(signal, cpuLimit), logger, signal, tailSignal }
   }
 }
 

@@ -4,6 +4,7 @@ import { GapCloser } from './gap-closer.ts'
 import { type KeeperContext, keepLog, lookAfter } from './log-keeper.ts'
 import { LogGrowth } from './log-growth.ts'
 import { MetricsWriter } from './metrics-writer.ts'
+import { SampleDelay } from './sample-delay.ts'
 import { shipMetrics } from './ship-metrics.ts'
 import type { ShipReport, ShipRequest } from './ship-report.ts'
 import { type Run, type ShipContext, ShipTarget } from './ship-target.ts'
@@ -21,7 +22,7 @@ const lastLookMs = 5000
  */
 export async function ship(context: ShipContext, request: ShipRequest): Promise<ShipReport> {
   const dataDir = context.dataDir ?? (await context.prometheus.dataDirectory({ signal: context.signal }))
-  const run: Run = { request, dataDir, growth: { wal: new LogGrowth(), wbl: new LogGrowth() }, lost: { wal: 0, wbl: 0 }, unheld: new Map(), tailSignal: context.signal }
+  const run: Run = { request, dataDir, growth: { wal: new LogGrowth(), wbl: new LogGrowth() }, delay: new SampleDelay(), lost: { wal: 0, wbl: 0 }, unheld: new Map(), tailSignal: context.signal }
   const targets = chooseRepositories(context.repositories, request.repositories).map((repository) => new ShipTarget(repository))
   const closer = new GapCloser({ ...context, backUp: context.backUp }, targets)
   const startedAtMs = context.clock.now().getTime()

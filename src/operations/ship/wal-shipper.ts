@@ -19,6 +19,8 @@ export interface ShipperContext {
   machineId: string
   /** What a restore has to know of the server; undefined while it does not answer. */
   source?: (() => Promise<Source | undefined>) | undefined
+  /** How long after its time a sample may still be logged, ms, as far as the server was asked. */
+  longestDelayMs?: (() => Promise<number | undefined>) | undefined
   /** Bytes of the log in one part, before compression. */
   partBytes: number
   /** Of each log, shared by all repositories. */

@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { PromDrError } from '../../../src/errors.ts'
-import type { PrometheusApi } from '../../../src/integrations/prometheus/prometheus-api.ts'
 import type { BackupReport } from '../../../src/operations/backup/backup-report.ts'
 import { type BackUp, type ClosedTarget, GapCloser } from '../../../src/operations/ship/gap-closer.ts'
 import type { Generation } from '../../../src/repository/wal-stream.ts'
@@ -12,7 +11,7 @@ import { silentLogger } from '../../../src/system/logger.ts'
 import { createFaultyStore } from '../../fakes/faulty-store.ts'
 import { createManualClock } from '../../fakes/manual-clock.ts'
 import { temporaryDirectory } from '../../support/cleanup.ts'
-import { startShipping } from '../../support/shipping.ts'
+import { noServer, startShipping } from '../../support/shipping.ts'
 import { SimulatedWal } from '../../support/simulated-wal.ts'
 import { waitFor } from '../../support/wait-for.ts'
 
@@ -158,13 +157,12 @@ describe('a repository that cannot be read', () => {
 
 describe('a backup that takes long', () => {
   it('keeps no tail waiting, and ends with shipping', async () => {
-    const unreachable = { config: () => Promise.reject(new PromDrError('PROMETHEUS_UNREACHABLE', 'no server is there')) } as unknown as PrometheusApi
     const wal = await SimulatedWal.create(join(await temporaryDirectory('gap'), 'data'))
     await wal.append(10)
     const store = createMemoryStore()
     let begun = false
     let ended = false
-    const running = startShipping(unreachable, store, {
+    const running = startShipping(noServer, store, {
       dataDir: wal.dataDir, clock: hastyClock(100), settings: { intervalMs: 10_000 },
       backUp: ({ signal: until }) => {
         begun = true
