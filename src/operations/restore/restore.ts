@@ -184,6 +184,14 @@ async function bringWholeLog(run: Run, replacedTo: string | null): Promise<Repla
       const key = hasCode(error, 'DAMAGED', 'OBJECT_NOT_FOUND') ? error.details?.['key'] : undefined
       // Planned without it once, it is not asked for again.
       if (typeof key !== 'string' || run.damagedLog.has(objectName(run.stream.replay.repository, key))) throw error
+      const again = hasCode(error, 'OBJECT_NOT_FOUND') && isPieceOf(run.stream, key) ? await choosePlan(run.context, run) : undefined
+      // A shipper seals segments meanwhile: what it stored instead of their parts is listed now.
+      if (again?.stream !== undefined && !isPieceOf(again.stream, key)) {
+        Object.assign(run, again)
+        await clearLog(stagingPath(run.target))
+        await writeIncomplete(run.target, noteOf(run, replacedTo))
+        continue
+      }
       run.damagedLog.set(objectName(run.stream.replay.repository, key), messageOf(error))
       run.context.logger.warn({ repository: run.stream.replay.repository, key, error: messageOf(error) }, 'an object of the log is damaged or missing: the restore goes on without it')
       const decision = await choosePlan(run.context, run)
@@ -193,6 +201,10 @@ async function bringWholeLog(run: Run, replacedTo: string | null): Promise<Repla
       await writeIncomplete(run.target, noteOf(run, replacedTo))
     }
   }
+}
+
+function isPieceOf({ replay: { pieces, wbl } }: StreamChoice, key: string): boolean {
+  return [...pieces, ...wbl].some((piece) => piece.key === key)
 }
 
 /** Where another repository stood in for the one that lost something. */
