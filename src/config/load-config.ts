@@ -52,8 +52,9 @@ function findFile(surroundings: ConfigSurroundings): { path: string; text: strin
     const path = resolve(workingDir, named)
     const text = files.readText(path)
     if (text !== undefined) return { path, text }
+    const [by, unnamed] = surroundings.file === undefined ? [configVariable, `env -u ${configVariable} `] : ['--config', '']
     throw new PromDrError('CONFIG_INVALID', `the configuration file ${path} does not exist`, {
-      hint: `it was named by ${surroundings.file === undefined ? configVariable : '--config'}; "prom-dr init" writes one`,
+      hint: `it was named by ${by}; "${unnamed}prom-dr init --output ${path}" writes one`,
     })
   }
   for (const path of [join(workingDir, 'prom-dr.yml'), '/etc/prom-dr/prom-dr.yml']) {

@@ -48,7 +48,7 @@ async function discover(context: InitContext): Promise<{ facts: DiscoveredFacts;
   } catch (error) {
     if (!(error instanceof PromDrError) || !error.code.startsWith('PROMETHEUS_')) throw error
     const facts = { instance, prometheusUrl, version: undefined, dataDir: undefined, adminApi: undefined, retentionMs: undefined, repositoryUrl }
-    return { facts, warnings: [`nothing could be learnt from the server: ${error.message}`] }
+    return { facts, warnings: [`nothing could be learnt from the server: ${error.message}; correct "prometheus" in the configuration, or remove that file and run PROM_DR_PROMETHEUS_URL=http://HOST:PORT prom-dr init`] }
   }
 }
 

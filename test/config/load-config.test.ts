@@ -169,6 +169,9 @@ describe('a file', () => {
   test('that was named and is not there is an error, never a silent default', () => {
     expect(() => load({ file: 'gone.yml' })).toThrow('/srv/gone.yml does not exist')
     expect(() => load({ env: { PROM_DR_CONFIG: '/gone.yml' } })).toThrow('/gone.yml does not exist')
+    const hintOf = (surroundings: Parameters<typeof load>[0]) => { try { load(surroundings) } catch (error) { return (error as PromDrError).hint } }
+    expect(hintOf({ file: 'gone.yml' })).toContain('"prom-dr init --output /srv/gone.yml" writes one')
+    expect(hintOf({ env: { PROM_DR_CONFIG: '/gone.yml' } })).toContain('"env -u PROM_DR_CONFIG prom-dr init --output /gone.yml" writes one')
   })
 
   test.each(['', '# nothing yet\n', 'prometheus:\n  # url: …\nbackup:\n'])('may be empty or have empty sections: %j', (yaml) => {

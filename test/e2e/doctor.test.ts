@@ -205,7 +205,7 @@ describe.skipIf(missingPrograms('prometheus'))('doctor', () => {
   it('runs on what init wrote, which is never written over', async () => {
     const directory = await temporaryDirectory('init')
     const environment = { PROM_DR_PROMETHEUS_URL: server.url }
-    const output = join(directory, 'prom-dr.yml')
+    const output = join(directory, 'etc', 'prom-dr', 'prom-dr.yml')
     const made = await promDr(['init', '--output', output, '--json'], { cwd: directory, env: environment })
     expect(made).toMatchObject({ code: 0 })
     expect((await stat(output)).mode & 0o777).toBe(0o600)
@@ -219,6 +219,8 @@ describe.skipIf(missingPrograms('prometheus'))('doctor', () => {
     expect(await readFile(output, 'utf8')).toBe('instance: mine\n')
     const unknown = await promDr(['init', '--stdout'], { cwd: directory, env: { PROM_DR_PROMETHEUS_URL: 'http://127.0.0.1:9' } })
     expect(unknown).toMatchObject({ code: 0, stdout: expect.stringContaining('did not answer') })
+    const advised = await promDr(['init', '--stdout', '--json'], { cwd: directory, env: { PROM_DR_PROMETHEUS_URL: 'http://127.0.0.1:9' } })
+    expect(JSON.parse(advised.stdout)).toMatchObject({ warnings: [expect.stringMatching(/127\.0\.0\.1:9.*PROM_DR_PROMETHEUS_URL=/)] })
   })
 })
 

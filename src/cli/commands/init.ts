@@ -10,7 +10,7 @@ interface InitOptions {
 export function initCommand(run: CommandRunner): Command {
   return new Command('init')
     .summary('write a configuration from what is found on this host')
-    .description('Ask the Prometheus on this host about itself and write a commented configuration. An existing file is never overwritten.')
+    .description('Ask the Prometheus on this host (at http://127.0.0.1:9090, or where PROM_DR_PROMETHEUS_URL says) about itself and write a commented configuration. An existing file is never overwritten.')
     .option('-o, --output <file>', 'the file to write', './prom-dr.yml')
     .option('--stdout', 'print the configuration instead of writing it', false)
     .addHelpText('after', examples(['init', 'writes ./prom-dr.yml'], ['init --output /etc/prom-dr/prom-dr.yml', 'for the whole host'], ['init --stdout', 'only to look']))
