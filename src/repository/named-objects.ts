@@ -24,6 +24,8 @@ interface Options {
 export const intentLifeMs = deletionDelayMs
 
 const instancesAtOnce = 16
+/** Of damaged objects in a message. */
+const shownKeys = 5
 
 /** A recovery point, less what expiry does not need of it. */
 export interface NamedPoint {
@@ -76,7 +78,8 @@ export class NameReader {
       await this.#readManifests(instance, { look, damaged, ...options })
     })))
     if (damaged.length === 0) return look
-    throw new PromDrError('DAMAGED', `${damaged.map(({ key }) => key).join(', ')} cannot be read in ${this.#store.url}: what it names is not known, so that nothing is removed: ${damaged[0]?.reason}`, {
+    const shown = damaged.slice(0, shownKeys).map(({ key }) => key).join(', ')
+    throw new PromDrError('DAMAGED', `${shown}${damaged.length > shownKeys ? ` and ${damaged.length - shownKeys} more` : ''} cannot be read in ${this.#store.url}: what it names is not known, so that nothing is removed: ${damaged[0]?.reason}`, {
       hint: 'run "prom-dr verify"; bring the object back from another repository, or remove it if nothing is to be kept of it; see runbooks/repository-damage.md',
       details: { keys: damaged.map(({ key }) => key) },
     })

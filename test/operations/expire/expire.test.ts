@@ -197,6 +197,13 @@ describe('expire', () => {
     await expect(run({ apply: false })).rejects.toMatchObject({ code: 'DAMAGED' })
   })
 
+  test('says of many that cannot be read which are the first, and how many there are', async () => {
+    const { backUp: make, expire: run, store } = scene()
+    const id = await make(0, 2)
+    for (let nth = 0; nth < 12; nth += 1) await store.put(`instances/prom-a/recovery-points/${id.slice(0, -2)}${10 + nth}.json`, bytesBody(Buffer.from('x')))
+    await expect(run()).rejects.toMatchObject({ message: expect.stringMatching(/^(\S+, ){4}\S+ and 7 more cannot be read/), details: { keys: expect.objectContaining({ length: 12 }) } })
+  })
+
   test('marks nothing that the intent of a running backup names, until that backup has been dead for two days', async () => {
     const { backUp: make, clock, expire: run, store, ulids } = scene()
     await make(0, 2, { instance: 'prom-b' })
