@@ -138,12 +138,19 @@ function answerVerdict(error: SdkError, context: S3ErrorContext): Verdict {
     return { code: 'STORE_UNREACHABLE', message: `the server answered ${status} (${said})`, hint: 'the store is overloaded or down; try again later' }
   }
   if (status === undefined) return { code: 'STORE_UNREACHABLE', message: messageOf(error) }
+  if (isForeign(error)) return { code: 'STORE_BAD_RESPONSE', message: `the answer is not that of an object store (${said})`, hint: 'check s3.endpoint: it may be the address of another program or of a gateway' }
   return { code: 'STORE_REJECTED', message: `the server answered ${status} (${said})` }
 }
 
+/** Whether it was no S3 that said no: the SDK could not read the error. */
+export function isForeign(thrown: unknown): boolean {
+  return thrown instanceof Error && thrown.message.includes('Deserialization error')
+}
+
 /** A gateway in front of the store answers in its own words, of which the SDK says how to see them in a debugger. */
-function saidBy({ message }: SdkError, name: string, status: number | undefined): string {
-  if (message.includes('Deserialization error')) return `HTTP ${status ?? 'without a status'}, with no error of S3 in it`
+function saidBy(error: SdkError, name: string, status: number | undefined): string {
+  const { message } = error
+  if (isForeign(error)) return `HTTP ${status ?? 'without a status'}, with no error of S3 in it`
   return message === '' || message === 'UnknownError' ? name : `${name}: ${message}`
 }
 

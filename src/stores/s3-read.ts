@@ -6,7 +6,7 @@ import { recycle } from '../system/direct-io.ts'
 import type { ObjectReader, ReadOptions, StoredObject } from './object-store.ts'
 import { checkedBody } from './s3-body.ts'
 import type { S3Connection } from './s3-client.ts'
-import { s3Code, s3Status } from './s3-errors.ts'
+import { isForeign, s3Code, s3Status } from './s3-errors.ts'
 import { objectNotFound } from './store-errors.ts'
 
 export async function readS3Object(connection: S3Connection, key: string, { range, signal }: ReadOptions = {}): Promise<ObjectReader> {
@@ -17,7 +17,7 @@ export async function readS3Object(connection: S3Connection, key: string, { rang
     try {
       return await connection.client.send(new GetObjectCommand(input), send)
     } catch (error) {
-      if (s3Code(error) === 'NoSuchBucket' || s3Status(error) === 404) throw objectNotFound(connection.url, key, error)
+      if (s3Code(error) === 'NoSuchBucket' || (s3Status(error) === 404 && !isForeign(error))) throw objectNotFound(connection.url, key, error)
       if (s3Status(error) === 416 && range !== undefined) throw emptyRange(key, range.start)
       throw error
     }

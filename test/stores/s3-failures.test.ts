@@ -59,6 +59,15 @@ describe('an endpoint that is no object store', () => {
     await expect(store.delete(['a'])).rejects.toMatchObject(bad)
     expect(proxy.injected).toBeGreaterThanOrEqual(6)
   })
+
+  test('that has no such page, and says so in plain words, has no objects that are missing', async () => {
+    const store = open()
+    proxy.inject(() => ({ kind: 'answer', status: 404, body: '404 page not found\n', contentType: 'text/plain; charset=utf-8' }))
+    const bad = { code: 'STORE_BAD_RESPONSE', message: expect.stringContaining('HTTP 404, with no error of S3 in it'), hint: expect.stringContaining('s3.endpoint') }
+    await expect(store.get('a')).rejects.toMatchObject(bad)
+    await expect(collect(store.list(''))).rejects.toMatchObject(bad)
+    await expect(store.put('a', textBody('x'))).rejects.toMatchObject(bad)
+  })
 })
 
 describe('what the server refuses is told with what to do', () => {
