@@ -101,7 +101,7 @@ describe.skipIf(missingPrograms('prometheus'))('doctor', () => {
     const blocked = await check({ repositories: [{ name: 'primary', store: createFileStore({ root: join(parent, 'file', 'below') }) }] }, 'repository primary', 'writable')
     const unreachable = await check({ repositories: [{ name: 'primary', store: createFileStore({ root: join(parent, 'file', 'below') }) }] }, 'repository primary', 'reachable')
     expect([blocked?.status, unreachable?.status]).toContain('fail')
-    expect(await check({ host: { ...whole.host, machineId: 'of-another' } }, 'repository primary', 'instance prom-a')).toMatchObject({ status: 'fail', advice: expect.stringContaining('--adopt') })
+    expect(await check({ host: { ...whole.host, machineId: 'of-another' } }, 'repository primary', 'instance prom-a')).toMatchObject({ status: 'fail', detail: expect.stringContaining('/etc/machine-id'), advice: expect.stringContaining('--adopt') })
     const moved = await temporaryDirectory('moved')
     await writeFile(join(parent, 'no.pem'), 'no certificate')
     const unusable = createPrometheusApi({ url: 'https://127.0.0.1:9', tls: { certFile: join(parent, 'no.pem'), keyFile: join(parent, 'no.pem') } })

@@ -65,6 +65,6 @@ async function checkIdentity(context: DoctorContext, area: string, { store }: Na
   if (identity === undefined) return { area, name, status: 'ok', detail: 'nobody writes under this name yet' }
   const dataDir = await knownDataDirectory(context)
   if (identity.machineId === context.host.machineId && (dataDir === undefined || dataDir === identity.dataDir)) return { area, name, status: 'ok', detail: `written by this machine, from ${identity.dataDir}` }
-  const here = identity.machineId === context.host.machineId ? `, and this server's is ${dataDir}` : ''
+  const here = identity.machineId === context.host.machineId ? `, and this server's is ${dataDir}` : ', on another machine than this (each is known by its /etc/machine-id, or without one by its host name)'
   return { area, name, status: 'fail', detail: `belongs to ${identity.hostname}, data directory ${identity.dataDir}${here}`, advice: 'choose another "instance", or take the name over with "prom-dr backup --adopt"' }
 }
