@@ -9,7 +9,7 @@ const reportMs = 5_000
 const ticksPerSecond = 100
 
 /** What a worker is started with, so that one that waits can be asked what for. One that is busy or stuck writes no report. */
-export const workerFlags = ['--report-on-signal', '--report-signal=SIGUSR2', `--report-directory=${tmpdir()}`]
+export const workerFlags = ['--report-on-signal', '--report-signal=SIGUSR2', '--report-exclude-network', `--report-directory=${tmpdir()}`]
 
 /** The processes below this one, with what they wait for. */
 export function processesBelow(ancestor) {
