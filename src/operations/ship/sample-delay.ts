@@ -36,17 +36,17 @@ export class SampleDelay {
   }
 
   async #ask({ prometheus, signal }: Asking): Promise<void> {
-    const patience = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)])
+    const brief = { signal, timeoutMs: patienceMs }
     try {
-      const { lastConfigTime, startTime } = await prometheus.runtimeInfo({ signal: patience })
+      const { lastConfigTime, startTime } = await prometheus.runtimeInfo(brief)
       const configuration = `${startTime.getTime()} ${lastConfigTime.getTime()}`
       if (configuration === this.#configuration) return
-      const { yaml } = await prometheus.config({ signal: patience })
+      const { yaml } = await prometheus.config(brief)
       this.#longestMs = Math.max(this.#longestMs ?? 0, longestDelayMs(yaml))
       this.#configuration = configuration
     } catch (error) {
       // A log is shipped while its server is down, too.
-      if (!patience.aborted && !hasCode(error, 'PROMETHEUS_UNREACHABLE', 'PROMETHEUS_NOT_READY', 'PROMETHEUS_UNAUTHORIZED', 'PROMETHEUS_BAD_RESPONSE')) throw error
+      if (!signal.aborted && !hasCode(error, 'PROMETHEUS_UNREACHABLE', 'PROMETHEUS_NOT_READY', 'PROMETHEUS_UNAUTHORIZED', 'PROMETHEUS_BAD_RESPONSE')) throw error
     }
   }
 }
