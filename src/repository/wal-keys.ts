@@ -34,6 +34,11 @@ export function generationKey(instance: string, generation: string): string {
   return `${generationPrefix(instance, generation)}generation.json`
 }
 
+/** Whether it is a document without which its whole generation is not seen. */
+export function isGenerationKey(key: string): boolean {
+  return key.endsWith('/generation.json')
+}
+
 export function heartbeatKey(instance: string, generation: string): string {
   return `${generationPrefix(instance, generation)}heartbeat.json`
 }

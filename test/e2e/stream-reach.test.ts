@@ -159,6 +159,13 @@ describe.skipIf(missingPrograms('prometheus'))('what a shipped stream reaches', 
       expect((await hit.operations.verify()).damaged).toEqual([expect.objectContaining({ key })])
       // A damaged sign of life costs nothing but itself.
       if (name === 'heartbeat.json') await restored(hit.operations, at(rounds[2] as number), async (_, report) => expect(report.warnings.join()).toContain(key))
+      else {
+        // The whole generation is not seen then: that the recovery point is all there is has to be said.
+        const target = join(await temporaryDirectory('target'), 'data')
+        const planned = await hit.operations.restore(target, { start: false, dryRun: true })
+        expect(planned).toMatchObject({ stoppedBy: 'damaged', plan: { warnings: expect.arrayContaining([expect.stringContaining(key)]) } })
+        expect(await rejectionOf(hit.operations.restore(target, { ...at(rounds[2] as number), start: false }))).toMatchObject({ code: 'MOMENT_UNREACHABLE', message: expect.stringContaining(key) })
+      }
     }
     const first = await copyOf()
     await rm(join(first.root, (await first.pieces())[0] as string))

@@ -3,14 +3,15 @@ import { cutAt, joinLaterBlocks, laterPoints } from '../../domain/later-blocks.t
 import { type RestorePlan, planRestore } from '../../domain/restore-plan.ts'
 import { PromDrError, hasCode, messageOf } from '../../errors.ts'
 import type { StoredRecoveryPoint } from '../../repository/recovery-point-schema.ts'
+import { isGenerationKey } from '../../repository/wal-keys.ts'
 import { looksAbout } from '../ship/block-deletions.ts'
 import type { LogDeletion } from './log-deletions.ts'
 import { type Sources, pointsOf, requireInstance } from '../repository-sources.ts'
 import { type RestoreChoice, chooseRestore } from './restore-choice.ts'
 import type { RestoreRequest } from './restore-report.ts'
-import { type StreamChoice, chooseStream, slackMs, withStream } from './restore-stream.ts'
+import { type StreamChoice, chooseStream, slackMs, unreadWarning, withStream } from './restore-stream.ts'
 import { standalonePoints } from './standalone-points.ts'
-import { readStreams } from '../wal-streams.ts'
+import { type StreamDamage, readStreams } from '../wal-streams.ts'
 
 /** What a restore brings, and from where. */
 export interface RestoreDecision {
@@ -37,17 +38,30 @@ export interface DecisionRequest extends Pick<RestoreRequest, 'at' | 'nearest' |
  * @throws NO_RECOVERY_POINT, MOMENT_UNREACHABLE, DAMAGED
  */
 export async function decideRestore(sources: Sources, request: DecisionRequest): Promise<RestoreDecision> {
+  const unread: StreamDamage[] = []
   try {
-    const stream = await chooseStream(sources, { ...request, damaged: request.damagedLog })
+    const stream = await chooseStream(sources, { ...request, damaged: request.damagedLog, onUnread: (document) => void unread.push(document) })
     if (stream === 'later-blocks') return await decideLaterBlocks(sources, request)
     const at = stream === undefined ? request.at : { kind: 'recovery-point' as const, id: stream.replay.baseId }
     const choice = stream?.alone === undefined ? await chooseRestore(sources, { ...request, at }) : choiceOf(sources, stream, stream.alone)
-    if (stream === undefined) return { choice, stream, later: undefined, plan: choice.plan, logDeletions: [] }
+    if (stream === undefined) return { choice, stream, later: undefined, plan: withoutLog(choice.plan, unread, request), logDeletions: [] }
     const looks = await looksAbout(stream.stream, stream.atMs ?? Number.POSITIVE_INFINITY, request)
     return { choice, stream, later: undefined, ...withStream(choice.plan, stream, { slackMs: slackMs(choice.plan.point, stream.stream), includeDeletes: request.includeDeletes, looks }) }
   } catch (error) {
-    throw hasCode(error, 'MOMENT_UNREACHABLE') ? withLaterBlocks(error, sources, request) : error
+    throw hasCode(error, 'MOMENT_UNREACHABLE') ? withLaterBlocks(withUnread(error, unread), sources, request) : error
   }
+}
+
+/** A recovery point alone, where a document that hides a log cannot be read: `latest` may be older than what was shipped. */
+function withoutLog(plan: RestorePlan<StoredRecoveryPoint>, unread: readonly StreamDamage[], { at }: DecisionRequest): RestorePlan<StoredRecoveryPoint> {
+  const hidden = at.kind === 'latest' && unread.some(({ key }) => isGenerationKey(key))
+  return { ...plan, ...(hidden && { stoppedBy: 'damaged' as const }), warnings: [...plan.warnings, ...unread.map(unreadWarning)] }
+}
+
+function withUnread(error: PromDrError, unread: readonly StreamDamage[]): PromDrError {
+  const [first] = unread.filter(({ key }) => !error.message.includes(key))
+  if (first === undefined) return error
+  return new PromDrError(error.code, `${error.message}; ${unreadWarning(first)}`, { ...(error.hint !== undefined && { hint: error.hint }), cause: error.cause, details: { ...error.details } })
 }
 
 /** As `requireInstance`; a log that needs no recovery point is as good as one. @throws INSTANCE_NOT_FOUND */

@@ -38,6 +38,8 @@ export interface StreamRequest {
   laterBlocks?: boolean | undefined
   /** Keys of log objects that are known to be damaged, and what is wrong, by key. */
   damaged?: ReadonlyMap<string, string>
+  /** Called for every document of the streams that cannot be read, also where no stream is the answer then. */
+  onUnread?: (document: StreamDamage) => void
   signal: AbortSignal
 }
 
@@ -52,6 +54,7 @@ export async function chooseStream(sources: Sources, request: StreamRequest): Pr
   const at = momentOf(request.at, stored)
   if (at.kind === 'recovery-point') return undefined
   const read = await readStreams(sources.repositories, request)
+  if (request.onUnread !== undefined) read.damaged.forEach(request.onUnread)
   const generation = request.generation ?? generationOf(request.at, stored, read.streams)
   const alone = await standalonePoints(read.streams)
   const left = { streams: withoutObjects(read.streams, damaged), damaged: read.damaged, alone }
@@ -185,6 +188,10 @@ function choice(replay: WalReplay, { streams, damaged, alone }: Planned, { neare
   return { replay, stream, atMs: replay.cutAt, nearest, damaged, alone: alone.find(({ id }) => id === replay.baseId) }
 }
 
+export function unreadWarning({ repository, reason }: StreamDamage): string {
+  return `${repository}: ${reason}: what it says of the log is not known`
+}
+
 /**
  * The plan of the base recovery point with the log on top: without its head block, which the log stands for better (scrapes in
  * flight), without in-order blocks that reach beyond the moment, with the deletions in blocks that were seen by then.
@@ -207,7 +214,7 @@ export function withStream(plan: RestorePlan<StoredRecoveryPoint>, choice: Strea
     blocks,
     recoverableAt: Number.isFinite(reached) ? Math.min(reached, limit) : null,
     stoppedBy: nearest ? 'nearest' : replay.stoppedBy,
-    warnings: [...plan.warnings.filter((warning) => !/without the head|its head in the shipped WAL/.test(warning)), ...deletions.warnings, ...(replay.lacksLateSamples === true ? ['pieces of the log of out-of-order samples are damaged or missing: samples that came late are missing'] : []), ...choice.damaged.map(({ repository, reason }) => `${repository}: ${reason}: what it says of the log is not known`), ...shortLog],
+    warnings: [...plan.warnings.filter((warning) => !/without the head|its head in the shipped WAL/.test(warning)), ...deletions.warnings, ...(replay.lacksLateSamples === true ? ['pieces of the log of out-of-order samples are damaged or missing: samples that came late are missing'] : []), ...choice.damaged.map(unreadWarning), ...shortLog],
   }
   return { plan: withLog, logDeletions: deletions.inLog }
 }
