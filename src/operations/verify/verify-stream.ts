@@ -6,7 +6,7 @@ import { segmentRuns } from '../../domain/wal-plan.ts'
 import { type WalPiece, comparePositions, formatPosition } from '../../domain/wal-stream.ts'
 import { PromDrError, hasCode, messageOf } from '../../errors.ts'
 import { generationPrefix, heartbeatKey } from '../../repository/wal-keys.ts'
-import { checkpointFileKey, readSegmentTimes } from '../../repository/wal-stream.ts'
+import { checkpointFileKey, listPieces, readSegmentTimes } from '../../repository/wal-stream.ts'
 import { scanRecord } from '../../tsdb/wal/scan-record.ts'
 import { SegmentReader } from '../../tsdb/wal/segment-reader.ts'
 import { fetchLog } from '../restore/fetch-log.ts'
@@ -93,7 +93,7 @@ async function readStream(stream: ReadStream, run: { part: Part; check: StreamCh
     for (const segment of new Set(runs.map((piece) => piece.segment))) {
       if (!chosen(`${log}/${segment}`)) continue
       const pieces = runs.filter((piece) => piece.segment === segment)
-      const unread = await attempt(check, pieces[0]?.key ?? '', () => readPieces(stream, pieces, { check, signal }))
+      const unread = await attempt(check, pieces[0]?.key ?? '', () => readSegment(stream, pieces, { check, signal }))
       if (unread) continue
       for (const piece of pieces) if (piece.sealed) await attempt(check, piece.key, () => readSegmentTimes(store, instance, { generation: generation.id, log, segment, digest: piece.digest, signal }))
     }
@@ -109,6 +109,23 @@ async function readStream(stream: ReadStream, run: { part: Part; check: StreamCh
         check.readBytes += object.length
       }
     })
+  }
+}
+
+/** A shipper seals segments meanwhile, and lets the oldest go: what is stored now in the place of a piece that went is read instead. */
+async function readSegment(stream: ReadStream, pieces: readonly WalPiece[], run: { check: StreamCheck; signal: AbortSignal }): Promise<void> {
+  try {
+    await readPieces(stream, pieces, run)
+  } catch (error) {
+    const [first, last] = [pieces[0], pieces.at(-1)]
+    if (!hasCode(error, 'OBJECT_NOT_FOUND') || first === undefined || last === undefined) throw error
+    const { store, instance, generation } = stream
+    const listed = await listPieces(store, instance, { generation: generation.id, log: first.log, signal: run.signal })
+    const now = segmentRuns(listed.filter(({ segment }) => segment === first.segment))
+    const isLetGo = !listed.some(({ segment }) => segment <= first.segment)
+    if (isLetGo) return
+    if (now.some(({ key }) => key === error.details?.['key']) || (now.at(-1)?.end ?? 0) < last.end) throw error
+    await readPieces(stream, now, run)
   }
 }
 
