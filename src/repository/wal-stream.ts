@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type PromDrError, hasCode } from '../errors.ts'
+import { PromDrError, hasCode } from '../errors.ts'
 import type { Source } from '../domain/recovery-point.ts'
 import type { WalLog, WalPiece } from '../domain/wal-stream.ts'
 import type { ObjectStore } from '../stores/object-store.ts'
@@ -80,17 +80,28 @@ export type Heartbeat = z.infer<typeof heartbeatSchema>
 const deletionSchema = z.object({ ulid: z.string(), seenAt: z.number().int(), sha256: z.string(), sizeBytes: z.number().int() })
 export type BlockDeletion = z.infer<typeof deletionSchema>
 
-/** Every generation of an instance, in the order in which they began. @throws DAMAGED when one cannot be read */
+/**
+ * Every generation of an instance, in the order in which they began. Without its document, which is written first, nothing of a generation was
+ * promised; but what follows all others is the one that is shipped to, which nobody removes: `onDamage` is told that its document is lost.
+ * @throws DAMAGED when one cannot be read
+ */
 export async function readGenerations(store: ObjectStore, instance: string, options: Options & Tolerance = {}): Promise<Generation[]> {
   const generations: Generation[] = []
+  let newest: { id: string; lost: boolean } | undefined
   for await (const id of store.listFolders(walPrefix(instance), signalOf(options))) {
     if (!isGenerationId(id)) continue
     try {
       generations.push(await readDocument(store, generationKey(instance, id), generationSchema, { ...options, newestVersion: generationVersion }))
+      newest = { id, lost: false }
     } catch (error) {
-      // The document is written first: without it nothing of the generation was promised.
-      if (!hasCode(error, 'OBJECT_NOT_FOUND')) tolerate(error, options)
+      const lost = hasCode(error, 'OBJECT_NOT_FOUND')
+      if (!lost) tolerate(error, options)
+      newest = { id, lost }
     }
+  }
+  if (newest?.lost === true && options.onDamage !== undefined) {
+    const key = generationKey(instance, newest.id)
+    options.onDamage(new PromDrError('DAMAGED', `${key} in ${store.url} is missing`, { hint: 'bring it back from a replica of the repository', details: { key } }))
   }
   // Ids count seconds: of two in one second their names do not tell which came first.
   return generations.sort((a, b) => a.startedAt - b.startedAt)

@@ -9,7 +9,7 @@ import { createFileStore } from '../../src/stores/file-store.ts'
 import { createManualClock } from '../fakes/manual-clock.ts'
 import { temporaryDirectory } from '../support/cleanup.ts'
 import { operationsOn, rejectionOf } from '../support/operations.ts'
-import { type TestPrometheus, missingPrograms, startTestPrometheus, waitForSamples } from '../support/prometheus.ts'
+import { type TestPrometheus, missingPrograms, startTestPrometheus, waitFor, waitForSamples } from '../support/prometheus.ts'
 import { type Samples, differences, restored, samplesOf, samplesUntil } from '../support/shipped-server.ts'
 import { shipOnce } from '../support/shipping.ts'
 
@@ -42,12 +42,19 @@ describe.skipIf(missingPrograms('prometheus'))('what a shipped stream reaches', 
     pointMs = Date.parse((await operationsOn(server.api, store).backup()).recoveryPoint.createdAt)
     for (let round = 0; round < 6; round += 1) {
       await waitForSamples(server, 'up', 4 + 2 * round)
+      // A pass may take longer than the samples of a round: each round has one from after the round before.
+      await waitFor(async () => (await newestSampleMs()) > (rounds.at(-1) ?? 0), { what: 'a sample of this round' })
       await shipOnce(server.api, store)
       rounds.push(Date.now())
     }
     source = await samplesOf(server.api, { endMs: Date.now() })
     await server.kill()
   })
+
+  async function newestSampleMs(): Promise<number> {
+    const { result } = JSON.parse(await server.api.query('max(timestamp(up))', Date.now())) as { result: { value: [number, string] }[] }
+    return Number(result[0]?.value[1]) * 1000
+  }
 
   async function copyOf(): Promise<{ root: string; pieces(): Promise<string[]>; operations: ReturnType<typeof operationsOn> }> {
     const own = join(await temporaryDirectory('copy'), 'repository')
@@ -151,11 +158,12 @@ describe.skipIf(missingPrograms('prometheus'))('what a shipped stream reaches', 
     const lost = await copyOf()
     await rm(join(lost.root, (await lost.pieces()).at(-1) as string))
     expect((await lost.operations.verify()).damaged).toEqual([expect.objectContaining({ reason: expect.stringContaining('ends before it') })])
-    for (const name of ['heartbeat.json', 'generation.json']) {
+    const halfway = (path: string) => flip(path, 0.5)
+    for (const [name, harm] of [['heartbeat.json', halfway], ['generation.json', halfway], ['generation.json', rm]] as const) {
       const hit = await copyOf()
       const [, generation] = /wal\/([^/]+)\//.exec((await hit.pieces())[0] as string) ?? []
       const key = `instances/prom-a/wal/${generation}/${name}`
-      await flip(join(hit.root, key), 0.5)
+      await harm(join(hit.root, key))
       expect((await hit.operations.verify()).damaged).toEqual([expect.objectContaining({ key })])
       // A damaged sign of life costs nothing but itself.
       if (name === 'heartbeat.json') await restored(hit.operations, at(rounds[2] as number), async (_, report) => expect(report.warnings.join()).toContain(key))
