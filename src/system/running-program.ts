@@ -39,7 +39,7 @@ const tailBytes = 64 * 1024
 /**
  * Starts a program by its arguments, never through a shell, in a process group of its own, so that Ctrl-C on the terminal
  * reaches this process first. When this process ends, it is killed: by an exit hook, and where `setpriv` is installed by
- * the kernel, which also covers a SIGKILL of this process.
+ * the kernel, which also covers a SIGKILL of this process, but for the first milliseconds, until it has asked for that.
  * @throws PROGRAM_MISSING
  * @throws PROGRAM_FAILED when the system refuses to start it
  */

@@ -44,6 +44,8 @@ describe('a running program', () => {
     const parent = spawn(node, ['--import', 'tsx', '--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
     atEndOfFile(async () => void parent.kill('SIGKILL'))
     const pid = await new Promise<number>((resolve) => parent.stdout.once('data', (text: Buffer) => resolve(Number(text.toString()))))
+    // What is killed before setpriv has asked the kernel for it leaves the program behind.
+    await waitFor(async () => !(await readFile(`/proc/${pid}/cmdline`, 'utf8')).includes('setpriv'), { what: 'the program itself' })
     expect(isAlive(pid)).toBe(true)
     parent.kill('SIGKILL')
     await waitFor(() => !isAlive(pid), { what: 'the end of the program' })
