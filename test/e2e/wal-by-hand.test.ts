@@ -81,13 +81,29 @@ describe.skipIf(missingPrograms('prometheus', 'jq', 'brotli', 'bash'))('runbooks
   })
 
   it('stops where the recovery point is of a history that a restore left behind', async () => {
-    const madeAtMs = Date.parse(JSON.parse(await readFile(join(root, 'instances/prom-a/recovery-points', `${recoveryPoint}.json`), 'utf8')).createdAt)
-    const restored = (parent: object) => `for f in repo/instances/prom-a/wal/*/generation.json; do jq --argjson p '${JSON.stringify({ generation: 'x', ...parent })}' '.parent = $p' "$f" > new.json; mv new.json "$f"; done\n`
-    const following = (parent: object) => followed((script) => restored(parent) + script)
+    const madeAtMs = await madeAt()
+    const following = (parent: object) => followed((script) => changed({ parent: { generation: 'x', ...parent } }) + script)
     await expect(following({ at: madeAtMs - 1, restoredAt: madeAtMs + 1 })).rejects.toMatchObject({ code: 1 })
     await following({ at: madeAtMs - 1, restoredAt: madeAtMs + 1, recoveryPoint })
     await following({ at: madeAtMs, restoredAt: madeAtMs + 1 })
     await following({ at: madeAtMs - 1, restoredAt: madeAtMs })
     await following({ at: madeAtMs - 1 })
   })
+
+  it('stops where the recovery point is from before the gap that the log began after', async () => {
+    const madeAtMs = await madeAt()
+    const following = (toMs: number, startedAt: number) => followed((script) => changed({ startedAt, gap: { from: null, to: toMs, reason: 'x' } }) + script)
+    await expect(following(madeAtMs + 1, madeAtMs + 2)).rejects.toMatchObject({ code: 1 })
+    await following(madeAtMs, madeAtMs + 1)
+    await following(madeAtMs + 1, madeAtMs)
+  })
+
+  async function madeAt(): Promise<number> {
+    return Date.parse((JSON.parse(await readFile(join(root, 'instances/prom-a/recovery-points', `${recoveryPoint}.json`), 'utf8')) as { createdAt: string }).createdAt)
+  }
+
+  /** For the beginning of the script: fields of the generation's document say something else. */
+  function changed(fields: object): string {
+    return `for f in repo/instances/prom-a/wal/*/generation.json; do jq --argjson p '${JSON.stringify(fields)}' '. + $p' "$f" > new.json; mv new.json "$f"; done\n`
+  }
 })
